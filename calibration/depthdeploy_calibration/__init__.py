@@ -1,0 +1,1 @@
+"""Calibration sets, depth data sets and the built-in rendered samples."""

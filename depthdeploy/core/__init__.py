@@ -1,0 +1,1 @@
+"""The frozen types that travel between stages. Standard library and numpy only."""

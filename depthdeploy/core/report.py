@@ -1,0 +1,155 @@
+"""What a compilation gives back, for people and for machines: the value behind every report file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from depthdeploy.core.depth import DepthContract, InputContract
+from depthdeploy.core.metrics import Evaluation, Latency
+
+#: The version of ``report.json``; a change that breaks a reader raises the first number.
+REPORT_SCHEMA = "1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """One line of a run.
+
+    Attributes:
+        name: the stage's fixed name.
+        seconds: wall-clock time that it took in this run.
+        cached: whether a stored result was taken instead.
+        bytes: the size of what it made; ``None`` where that means nothing.
+        detail: one phrase for the terminal: counts, parity, loss so far.
+    """
+
+    name: str
+    seconds: float
+    cached: bool
+    bytes: int | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionRecord:
+    """Which photographs were used for what, by digest."""
+
+    dataset: str
+    purpose: str
+    images: int
+    available: int
+    seed: int
+    digest: str
+    strata: Mapping[str, int]
+    photos: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRecord:
+    """The network that was compiled.
+
+    Attributes:
+        name: its title.
+        source: the model id or the ONNX file's name.
+        licence: SPDX identifier, empty when it is not known (a foreign ONNX).
+        weights_sha256: digest of the weights or of the foreign ONNX.
+        onnx_sha256: digest of the canonical graph.
+        opset: of the canonical graph.
+        parameters: values in the float initializers of the canonical graph.
+        macs: multiply-accumulate operations of one inference.
+        input: the input contract.
+        output: the output contract.
+        parity: the measured difference to PyTorch in words; empty for a foreign ONNX.
+    """
+
+    name: str
+    source: str
+    licence: str
+    weights_sha256: str
+    onnx_sha256: str
+    opset: int
+    parameters: int
+    macs: int
+    input: InputContract
+    output: DepthContract
+    parity: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationRecord:
+    """How the network was quantized; counts of the plan, which lies beside the report as ``plan.txt``."""
+
+    precision: str
+    scheme: str
+    weights_format: str
+    activations_format: str
+    observer: str
+    activations: int
+    weights: int
+    kept_float: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCheck:
+    """The artifact's own run against the exact emulation of its number formats.
+
+    Attributes:
+        emulated_sqnr_db: SQNR of the exact emulation against FP32, mean over images.
+        artifact_sqnr_db: SQNR of the artifact's own run against FP32, mean over images.
+        gap_db: the first less the second; above 0.5 the kernels lose what quantization did not.
+    """
+
+    emulated_sqnr_db: float
+    artifact_sqnr_db: float
+    gap_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything about one network on one target.
+
+    Attributes:
+        schema: ``REPORT_SCHEMA``.
+        version: of depthdeploy.
+        command: what was typed, or the equivalent of the Python call.
+        network: what went in.
+        target: where it goes.
+        variant: which chip or instruction set.
+        quantization: how; ``None`` at float precision.
+        selections: the photographs.
+        evaluations: every figure.
+        kernels: artifact against emulation; ``None`` where the artifact does not run here.
+        fp32_bytes: size of the canonical FP32 ONNX.
+        artifact_bytes: size of the artifact's files.
+        fp32_latency: of the FP32 ONNX in ONNX Runtime.
+        artifact_latency: of the artifact in its own runtime; ``None`` where it does not run here.
+        operators: how many nodes of the artifact ran in which precision, by its runtime's own profile.
+        stages: what was done, and how long it took.
+        degradations: every concession that an option allowed, in words.
+        files: artifact file -> SHA-256.
+        versions: package -> version.
+        machine: processor and instruction set.
+    """
+
+    schema: str
+    version: str
+    command: str
+    network: NetworkRecord
+    target: str
+    variant: str
+    quantization: QuantizationRecord | None
+    selections: tuple[SelectionRecord, ...]
+    evaluations: tuple[Evaluation, ...]
+    kernels: KernelCheck | None
+    fp32_bytes: int
+    artifact_bytes: int
+    fp32_latency: Latency | None
+    artifact_latency: Latency | None
+    operators: Mapping[str, int]
+    stages: tuple[StageRecord, ...]
+    degradations: tuple[str, ...]
+    files: Mapping[str, str]
+    versions: Mapping[str, str]
+    machine: str

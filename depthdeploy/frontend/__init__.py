@@ -1,0 +1,1 @@
+"""From PyTorch or a foreign file to ONNX."""

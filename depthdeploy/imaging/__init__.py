@@ -1,0 +1,1 @@
+"""Photographs to tensors and predictions back to photographs."""

@@ -1,0 +1,59 @@
+"""ONNX Runtime on the CPU as the reference engine: FP32 runs and the exact emulation of Q/DQ graphs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from depthdeploy.errors import ModelError
+
+
+def threads() -> int:
+    """The processors that this process may use: what every session is given."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+class OnnxSession:
+    """An ONNX graph with one input, opened in ONNX Runtime on the CPU.
+
+    Args:
+        path: the graph.
+        exact: run every node as the graph has it. Without fusion Q/DQ pairs are executed in float, so that no integer
+            kernel can saturate: this is what *emulated* means. Otherwise all optimisations are on.
+        intra_threads: threads within an operator; all processors when ``None``.
+
+    Raises:
+        ModelError: ONNX Runtime refuses the graph; its message is kept.
+    """
+
+    def __init__(self, path: Path, *, exact: bool = False, intra_threads: int | None = None) -> None:
+        options = ort.SessionOptions()
+        level = ort.GraphOptimizationLevel
+        options.graph_optimization_level = level.ORT_DISABLE_ALL if exact else level.ORT_ENABLE_ALL
+        options.intra_op_num_threads = intra_threads or threads()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as cause:  # ONNX Runtime raises its own untyped exceptions
+            raise ModelError(f"ONNX Runtime cannot open {path.name}: {cause}.", "Check the graph.") from cause
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, tensor: NDArray[np.generic], outputs: Sequence[str] | None = None) -> list[NDArray[np.generic]]:
+        """The named outputs (all of them by default) for one input tensor."""
+        result: list[NDArray[np.generic]] = self._session.run(outputs, {self._input: tensor})
+        return result
+
+    def predict(self, tensor: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The first output for one input tensor, float32."""
+        return np.asarray(self.run(tensor)[0], dtype=np.float32)
+
+
+def describe() -> str:
+    """The engine's name and version, for reports."""
+    return f"onnxruntime {ort.__version__} CPU"

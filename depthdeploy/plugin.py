@@ -1,0 +1,90 @@
+"""What authors of targets, models and data sets import: types, errors, and the few tools they share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from depthdeploy.core.depth import (
+    Alignment,
+    ColorOrder,
+    DepthContract,
+    DepthKind,
+    InputContract,
+    Interpolation,
+    Layout,
+    ResizeRule,
+)
+from depthdeploy.core.digest import canonical_json, digest_of, sha256_bytes, sha256_file
+from depthdeploy.core.model import (
+    Licence,
+    ModelCard,
+    NetworkPlugin,
+    PublishedMetric,
+    WeightsFormat,
+    WeightsSource,
+)
+from depthdeploy.core.photos import DatasetPlugin, DepthRange, Photo, PhotoSet, PointPair
+from depthdeploy.core.quant import Granularity, NumberFormat, Scheme
+from depthdeploy.core.target import Capabilities, GraphPass, OpRule, Target, Variant
+from depthdeploy.errors import (
+    CalibrationError,
+    DepthdeployError,
+    ModelError,
+    ToolchainFailed,
+    ToolchainMissing,
+    UnsupportedGraph,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from depthdeploy.imaging.decode import decode_image
+
+__all__ = [
+    "Alignment",
+    "CalibrationError",
+    "Capabilities",
+    "ColorOrder",
+    "DatasetPlugin",
+    "DepthContract",
+    "DepthKind",
+    "DepthRange",
+    "DepthdeployError",
+    "Granularity",
+    "GraphPass",
+    "InputContract",
+    "Interpolation",
+    "Layout",
+    "Licence",
+    "ModelCard",
+    "ModelError",
+    "NetworkPlugin",
+    "NumberFormat",
+    "OpRule",
+    "Photo",
+    "PhotoSet",
+    "PointPair",
+    "PublishedMetric",
+    "ResizeRule",
+    "Scheme",
+    "Target",
+    "ToolchainFailed",
+    "ToolchainMissing",
+    "UnsupportedGraph",
+    "UsageError",
+    "Variant",
+    "WeightsFormat",
+    "WeightsSource",
+    "canonical_json",
+    "decode_image",
+    "digest_of",
+    "sha256_bytes",
+    "sha256_file",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "decode_image":  # needs Pillow, which vendor images lack: imported when it is asked for
+        from depthdeploy.imaging.decode import decode_image
+
+        return decode_image
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

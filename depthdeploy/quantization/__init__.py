@@ -1,0 +1,1 @@
+"""Ranges, plans and Q/DQ graphs."""

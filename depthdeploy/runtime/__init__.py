@@ -1,0 +1,1 @@
+"""Job folders, drivers and the toolchains they run in."""

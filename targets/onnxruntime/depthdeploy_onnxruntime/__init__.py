@@ -1,0 +1,1 @@
+"""ONNX Runtime on CPUs as a target."""
