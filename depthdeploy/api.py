@@ -1,0 +1,109 @@
+"""The verbs as functions. The command line calls these and nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from depthdeploy import registry
+from depthdeploy.core.listing import Check, DatasetListing, TargetListing, VariantListing
+from depthdeploy.core.model import ModelCard
+from depthdeploy.core.progress import Listener, Silence
+from depthdeploy.core.request import CompileRequest
+
+if TYPE_CHECKING:
+    from depthdeploy.graph.inspect import FileSummary
+    from depthdeploy.pipeline.outcome import Outcome
+    from depthdeploy.pipeline.store import Entry
+
+
+def cache_folder(given: Path | None) -> Path:
+    """Where results and downloads lie: the folder given, ``DEPTHDEPLOY_CACHE``, or the user's cache folder."""
+    if given is not None:
+        return given
+    named = os.environ.get("DEPTHDEPLOY_CACHE")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("depthdeploy"))
+
+
+def compile(request: CompileRequest, listener: Listener | None = None) -> Outcome:  # the verb's own name
+    """Export, make legal, calibrate, quantize, compile and evaluate a network for every target of the request.
+
+    A failing target does not stop the others: its error stands in its row of the outcome.
+
+    Args:
+        request: what is asked for.
+        listener: who is told about stages; nobody by default.
+
+    Returns:
+        One result per target, in the request's order.
+
+    Raises:
+        DepthdeployError: what concerns all targets fails: the network, the photographs.
+    """
+    from depthdeploy.pipeline.stages import compile_network
+
+    return compile_network(request, listener or Silence(), cache=cache_folder(request.cache))
+
+
+def models() -> tuple[ModelCard, ...]:
+    """The cards of every installed network, by name."""
+    return tuple(registry.models[name].card for name in registry.models)
+
+
+def targets() -> tuple[TargetListing, ...]:
+    """Every installed target with its variants; no SDK is imported."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    def installed(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return ""
+
+    listed = []
+    for name in registry.targets:
+        able = registry.targets[name].capabilities
+        variants = tuple(VariantListing(v.name, v.title, v.precisions) for v in able.variants.values())
+        listed.append(TargetListing(name, able.title, able.sdk, installed(able.sdk), able.artifact, variants))
+    return tuple(listed)
+
+
+def calibrations() -> tuple[DatasetListing, ...]:
+    """Every installed data set."""
+    sets = ((name, registry.datasets[name]) for name in registry.datasets)
+    return tuple(DatasetListing(name, plugin.title, plugin.usage) for name, plugin in sets)
+
+
+def inspect(path: Path) -> FileSummary:
+    """What a file is: an ONNX graph or an OpenVINO IR.
+
+    Raises:
+        ModelError: the file is missing, damaged or of another kind.
+    """
+    from depthdeploy.graph.inspect import inspect_file
+
+    return inspect_file(path)
+
+
+def doctor(cache: Path | None = None) -> tuple[Check, ...]:
+    """What works on this machine and what is missing, with remedies."""
+    from depthdeploy.pipeline.doctor import examine
+
+    return examine(cache_folder(cache))
+
+
+def cached(cache: Path | None = None) -> tuple[Entry, ...]:
+    """The stored results of stages."""
+    from depthdeploy.pipeline.store import Store
+
+    return tuple(Store(cache_folder(cache) / "stages").entries())
+
+
+def clear_cache(cache: Path | None = None) -> int:
+    """Remove the stored results of stages; the bytes that were freed."""
+    from depthdeploy.pipeline.store import Store
+
+    return Store(cache_folder(cache) / "stages").clear()

@@ -1,0 +1,174 @@
+"""``depthdeploy compile``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from depthdeploy import api
+from depthdeploy.cli.console import Terminal
+from depthdeploy.cli.output import AS_JSON, show_json
+from depthdeploy.cli.summary import show_outcome
+from depthdeploy.core.depth import ColorOrder, DepthKind, Interpolation, Layout, ResizeRule
+from depthdeploy.core.progress import Silence
+from depthdeploy.core.request import DEFAULT_MODEL, CompileRequest, Drop, InputOptions, parse_size
+from depthdeploy.errors import UsageError
+
+_NETWORK = "Network"
+_PHOTOS = "Photographs"
+_QUANTIZATION = "Quantization"
+_FOREIGN = "Input of a foreign ONNX"
+_OUTPUT = "Output"
+
+
+def _three(option: str, text: str | None) -> tuple[float, float, float] | None:
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError as cause:
+        raise UsageError(f"{option} {text!r} is not three numbers.", f"Write {option} 0.485,0.456,0.406.") from cause
+    if len(values) == 1:
+        values *= 3
+    if len(values) != 3:
+        raise UsageError(f"{option} {text!r} has {len(values)} numbers.", f"Write {option} 0.485,0.456,0.406.")
+    return values[0], values[1], values[2]
+
+
+def _scale(text: str | None) -> float | None:
+    ranges = {None: None, "0..1": 1.0, "0..255": 255.0}
+    if text not in ranges:
+        raise UsageError(f"--input-range {text!r} is not known.", "Give 0..1 or 0..255.")
+    return ranges[text]
+
+
+def compile_command(
+    target: list[str] = typer.Option(
+        ..., "--target", "-t", help="Targets, with an optional variant: openvino,onnxruntime:cpu-avx2."
+    ),
+    model: str | None = typer.Option(
+        None,
+        "--model",
+        "-m",
+        help=f"A network; see depthdeploy models. [default: {DEFAULT_MODEL}]",
+        rich_help_panel=_NETWORK,
+    ),
+    onnx: Path | None = typer.Option(None, "--onnx", help="A depth network of your own.", rich_help_panel=_NETWORK),
+    weights: Path | None = typer.Option(
+        None, "--weights", help="The model's weights: a file or a folder.", rich_help_panel=_NETWORK
+    ),
+    accept_licence: str | None = typer.Option(
+        None, "--accept-licence", help="Consent to a licence by its SPDX identifier.", rich_help_panel=_NETWORK
+    ),
+    size: str | None = typer.Option(None, "--size", help="HEIGHTxWIDTH of the input.", rich_help_panel=_NETWORK),
+    calib: str = typer.Option(
+        "sample", "--calib", help="Calibration photographs; see depthdeploy calibrations.", rich_help_panel=_PHOTOS
+    ),
+    calib_count: int | None = typer.Option(
+        None, "--calib-count", help="How many. [default: two thirds, at most 256]", rich_help_panel=_PHOTOS
+    ),
+    evaluation: list[str] = typer.Option(
+        [],
+        "--eval",
+        help="Evaluation photographs; may be repeated. [default: the rest of --calib]",
+        rich_help_panel=_PHOTOS,
+    ),
+    eval_count: int | None = typer.Option(
+        None, "--eval-count", help="How many of each. [default: all]", rich_help_panel=_PHOTOS
+    ),
+    data_root: Path | None = typer.Option(
+        None, "--data-root", help="Where named data sets lie.", rich_help_panel=_PHOTOS
+    ),
+    seed: int = typer.Option(0, "--seed", help="Seed of the sampling.", rich_help_panel=_PHOTOS),
+    precision: str = typer.Option(
+        "", "--precision", help="int8, fp16 or fp32. [default: the target's]", rich_help_panel=_QUANTIZATION
+    ),
+    observer: str = typer.Option(
+        "minmax", "--observer", help="minmax or percentile:99.99.", rich_help_panel=_QUANTIZATION
+    ),
+    max_drop: list[str] = typer.Option(
+        [], "--max-drop", help="Fail when more is lost, as in delta1=0.5.", rich_help_panel=_QUANTIZATION
+    ),
+    output_kind: DepthKind | None = typer.Option(
+        None, "--output-kind", help="What the network predicts.", rich_help_panel=_FOREIGN
+    ),
+    output_name: str | None = typer.Option(
+        None, "--output-name", help="Which output is the depth.", rich_help_panel=_FOREIGN
+    ),
+    input_range: str | None = typer.Option(
+        None,
+        "--input-range",
+        help="What pixels are scaled to before mean and std: 0..1 or 0..255.",
+        rich_help_panel=_FOREIGN,
+    ),
+    mean: str | None = typer.Option(None, "--mean", help="Subtracted, per channel.", rich_help_panel=_FOREIGN),
+    std: str | None = typer.Option(None, "--std", help="Divided by, per channel.", rich_help_panel=_FOREIGN),
+    color: ColorOrder | None = typer.Option(None, "--color", help="Channel order.", rich_help_panel=_FOREIGN),
+    layout: Layout | None = typer.Option(None, "--layout", help="Dimension order.", rich_help_panel=_FOREIGN),
+    resize: ResizeRule | None = typer.Option(
+        None, "--resize", help="How the aspect ratio is handled.", rich_help_panel=_FOREIGN
+    ),
+    interpolation: Interpolation | None = typer.Option(
+        None, "--interpolation", help="How pixels are resampled.", rich_help_panel=_FOREIGN
+    ),
+    until: str = typer.Option("evaluate", "--until", help="The last stage to run.", rich_help_panel=_OUTPUT),
+    out: Path = typer.Option(Path("depthdeploy-out"), "--out", "-o", help="Where results go.", rich_help_panel=_OUTPUT),
+    cache: Path | None = typer.Option(
+        None, "--cache", help="Where finished stages and downloads are stored.", rich_help_panel=_OUTPUT
+    ),
+    as_json: bool = AS_JSON,
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Print the result's folder alone."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Print the plan and, on a fault, the traceback."),
+) -> None:
+    """Export, make legal, calibrate, quantize, compile and evaluate a network for one or several targets."""
+    request = CompileRequest(
+        targets=tuple(name for part in target for name in part.split(",") if name),
+        calibration=calib,
+        model=model,
+        onnx=onnx,
+        weights=weights,
+        accepted_licence=accept_licence,
+        size=parse_size(size) if size else None,
+        output_kind=output_kind,
+        output_name=output_name,
+        input=InputOptions(
+            mean=_three("--mean", mean),
+            std=_three("--std", std),
+            scale=_scale(input_range),
+            color=color,
+            layout=layout,
+            resize=resize,
+            interpolation=interpolation,
+        ),
+        precision=precision,
+        observer=observer,
+        calibration_count=calib_count,
+        evaluations=tuple(evaluation),
+        evaluation_count=eval_count,
+        data_root=data_root,
+        seed=seed,
+        max_drop=tuple(Drop.parse(text) for text in max_drop),
+        until=until,
+        out=out,
+        cache=cache,
+        command=shlex.join(["depthdeploy", *sys.argv[1:]]),
+    )
+    console = Console(stderr=as_json)
+    terminal = Terminal(console, verbose=verbose)
+    try:
+        outcome = api.compile(request, Silence() if quiet else terminal)
+    finally:
+        terminal.close()
+    if as_json:
+        show_json([result.report for result in outcome.results if result.report is not None])
+    elif quiet:
+        for result in outcome.results:
+            typer.echo(str(result.folder))
+    else:
+        show_outcome(console, outcome, verbose=verbose)
+    if outcome.error is not None:
+        raise outcome.error
