@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
+
+#: Metrics of which a larger value is better; of all others a smaller one is.
+HIGHER_IS_BETTER = frozenset({"accuracy", "cosine", "delta1", "delta2", "delta3", "sqnr_db"})
 
 
 class MetricKind(Enum):
@@ -93,6 +96,7 @@ class Evaluation:
         metrics: metric -> distribution over images.
         totals: figures that are not means over images (pairs right, ties, Wilson bounds).
         per_image: the scores of every photograph.
+        strata: stratum -> the same figures as ``totals`` over its photographs alone; empty without strata.
     """
 
     kind: MetricKind
@@ -108,6 +112,7 @@ class Evaluation:
     metrics: Mapping[str, Distribution]
     totals: Mapping[str, float]
     per_image: tuple[ImageScore, ...]
+    strata: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

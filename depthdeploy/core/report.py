@@ -131,6 +131,7 @@ class Report:
         files: artifact file -> SHA-256.
         versions: package -> version.
         machine: processor and instruction set.
+        remarks: what a reader must know before trusting a figure: an implausible sign or unit, pairs left out.
     """
 
     schema: str
@@ -153,3 +154,4 @@ class Report:
     files: Mapping[str, str]
     versions: Mapping[str, str]
     machine: str
+    remarks: tuple[str, ...] = ()
