@@ -14,7 +14,7 @@ def doctor_command(
     as_json: bool = AS_JSON,
     cache: Path | None = typer.Option(None, "--cache", help="Check this folder for results and downloads."),
 ) -> None:
-    """Check this machine: packages, targets, processor, memory, disk. Exit code 1 when something that is there fails."""
+    """Check this machine: packages, targets, processor, disk. Exit code 1 when something that is there fails."""
     checks = api.doctor(cache)
     if as_json:
         show_json(checks)
