@@ -34,8 +34,10 @@ class _Axis:
     @property
     def source(self) -> tuple[float, float]:
         """The edges of the stretch of the photograph that is seen, in original pixels."""
-        start = max(0.0, -self.offset / self.scale)
-        return start, min(float(self.original), start + (self.last - self.first) / self.scale)
+        if self.offset > -1e-9:  # nothing is cut off, up to rounding
+            return 0.0, float(self.original)
+        start = -self.offset / self.scale
+        return start, min(float(self.original), start + self.network / self.scale)
 
     def taps(self, size: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32], NDArray[np.bool_]]:
         """For each original pixel: the two prediction pixels, the second one's weight, and whether it is seen.
