@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from depthdeploy.core.capabilities import load_capabilities
+from depthdeploy.core.card import load_card
 from depthdeploy.core.depth import (
     Alignment,
     ColorOrder,
@@ -15,6 +17,7 @@ from depthdeploy.core.depth import (
     ResizeRule,
 )
 from depthdeploy.core.digest import canonical_json, digest_of, sha256_bytes, sha256_file
+from depthdeploy.core.machine import cpu_flags, cpu_name, variant_for_this_cpu
 from depthdeploy.core.model import (
     Licence,
     ModelCard,
@@ -75,10 +78,15 @@ __all__ = [
     "WeightsFormat",
     "WeightsSource",
     "canonical_json",
+    "cpu_flags",
+    "cpu_name",
     "decode_image",
     "digest_of",
+    "load_capabilities",
+    "load_card",
     "sha256_bytes",
     "sha256_file",
+    "variant_for_this_cpu",
 ]
 
 

@@ -65,7 +65,8 @@ class Variant:
         title: for tables.
         schemes: precision -> number formats; only quantized precisions stand here.
         precisions: every precision, the default first.
-        cpu_flags: the processor features an artifact of this variant needs on the machine that runs it.
+        cpu_flags: processor features, as Linux names them, of which the machine that runs an artifact of this variant
+            needs at least one; empty when any processor will do.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Capabilities:
         driver: the module of the heavy half, ``depthdeploy_openvino.driver``.
         sdk: the distribution that the driver needs, as pip names it.
         runs_here: whether this machine can run the artifact, so that it is evaluated itself.
+        install: the command, or the sentence, by which a user gets the SDK.
     """
 
     target: str
@@ -100,6 +102,7 @@ class Capabilities:
     driver: str
     sdk: str
     runs_here: bool = True
+    install: str = ""
 
 
 @runtime_checkable
