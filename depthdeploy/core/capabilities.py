@@ -1,4 +1,4 @@
-"""``capabilities.toml`` as a value: read strictly, so that a misspelt key is found by its name and not by a lost rule."""
+"""``capabilities.toml`` as a value: read strictly, so that a misspelt key is found by its name."""
 
 from __future__ import annotations
 
