@@ -120,6 +120,4 @@ def delta_shares(prediction: NDArray[np.float64], reference: NDArray[np.float64]
     with np.errstate(divide="ignore"):
         inverse = reference / prediction
     ratio = np.where(prediction > 0, np.maximum(prediction / reference, inverse), np.inf)
-    return {
-        f"delta{k}": 100.0 * int(np.count_nonzero(ratio < DELTA**k)) / ratio.size for k in (1, 2, 3)
-    }
+    return {f"delta{k}": 100.0 * int(np.count_nonzero(ratio < DELTA**k)) / ratio.size for k in (1, 2, 3)}

@@ -66,9 +66,7 @@ def sqnr_db(values: NDArray[np.float64], reference: FloatMap) -> float:
     return min(10.0 * math.log10(ratio), SQNR_CAP_DB) if ratio > 0 else -SQNR_CAP_DB
 
 
-def fidelity_scores(
-    prediction: NDArray[np.float32], reference: FloatMap, *, alignment: Alignment
-) -> dict[str, float]:
+def fidelity_scores(prediction: NDArray[np.float32], reference: FloatMap, *, alignment: Alignment) -> dict[str, float]:
     """The metrics of one photograph.
 
     ``sqnr_db``, ``cosine`` and ``max_abs`` compare every pixel as it is. ``delta1..3``, ``abs_rel`` and ``rmse``

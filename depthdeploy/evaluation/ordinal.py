@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from depthdeploy.core.photos import PointPair
+from depthdeploy.imaging.geometry import Geometry
+
 #: The two-sided 95 % quantile of the normal distribution.
 _Z95 = 1.959963984540054
 
@@ -94,7 +97,8 @@ def sample_bilinear(prediction: NDArray[np.float32], points: NDArray[np.float64]
 
     def between(row: NDArray[np.intp]) -> NDArray[np.float64]:
         first = prediction[row, left].astype(np.float64)
-        return first + across * (prediction[row, right] - first)
+        value: NDArray[np.float64] = first + across * (prediction[row, right] - first)
+        return value
 
     upper = between(top)
     result: NDArray[np.float64] = upper + down * (between(bottom) - upper)
@@ -103,34 +107,45 @@ def sample_bilinear(prediction: NDArray[np.float32], points: NDArray[np.float64]
 
 def count_pairs(
     prediction: NDArray[np.float32],
-    closer: NDArray[np.float64],
-    farther: NDArray[np.float64],
+    pairs: Sequence[PointPair],
+    frame: Geometry,
     *,
     nearer_is_larger: bool,
 ) -> PairCount:
     """Compare the prediction at both points of every pair; only strictly nearer is right.
 
+    The prediction is sampled as if it had been brought to the photograph's size bilinearly and read at the points.
+
     Args:
-        prediction: ``[h, w]``.
-        closer: the annotated closer points in the prediction's pixels, ``[N, 2]`` rows and columns; a pair with a
-            point outside the prediction is counted in ``outside`` and not scored.
-        farther: the other points, ``[N, 2]``.
+        prediction: ``[h, w]``, over the network's whole frame.
+        pairs: points on the original photograph.
+        frame: where the photograph lies in the network's frame.
         nearer_is_larger: the sign of the prediction.
     """
-    seen = _inside(closer, prediction.shape) & _inside(farther, prediction.shape)
-    near = sample_bilinear(prediction, closer[seen])
-    far = sample_bilinear(prediction, farther[seen])
+    if not pairs:
+        return PairCount()
+    points = np.array([[pair.closer, pair.farther] for pair in pairs], dtype=np.float64).reshape(-1, 2)
+    placed, seen = _on_prediction(points, prediction.shape, frame)
+    values = sample_bilinear(prediction, placed).reshape(-1, 2)[seen.reshape(-1, 2).all(axis=1)]
+    near, far = values[:, 0], values[:, 1]
     right = near > far if nearer_is_larger else near < far
     return PairCount(
-        pairs=int(seen.sum()),
+        pairs=len(values),
         right=int(np.count_nonzero(right)),
         ties=int(np.count_nonzero(near == far)),
-        outside=int(seen.size - seen.sum()),
+        outside=len(pairs) - len(values),
     )
 
 
-def _inside(points: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.bool_]:
-    """Which points lie on the map: a pixel reaches half a pixel beyond its centre."""
-    # mapping there and back rounds: a point on the very edge must not fall out
-    slack = 0.5 + 1e-6
-    return np.asarray((points >= -slack).all(axis=1) & (points <= np.asarray(shape) - 1 + slack).all(axis=1))
+def _on_prediction(
+    points: NDArray[np.float64], shape: tuple[int, ...], frame: Geometry
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Points of the photograph in the prediction's pixels, off any padding, and which of them the network saw."""
+    size = np.array(shape, dtype=np.float64)
+    ratio = size / (frame.rows.network, frame.columns.network)
+    edges = (frame.to_network(points) + 0.5) * ratio
+    seen = np.all((edges >= 0) & (edges <= size), axis=1)
+    top, left, bottom, right = frame.inner
+    low = np.array([top, left]) * ratio
+    high = np.clip(np.array([bottom, right]) * ratio - 1, low, size - 1)
+    return np.clip(edges - 0.5, low, high), seen
