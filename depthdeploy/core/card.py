@@ -97,9 +97,11 @@ def _dataclass(cls: type, value: object, where: str, faults: list[str]) -> objec
     fields = {field.name: field for field in dataclasses.fields(cls)}
     hints = typing.get_type_hints(cls)
     before = len(faults)
-    for key in value:
-        if key not in fields:
-            faults.append(f"{prefix}{key}: expected one of {', '.join(fields)}, found an unknown key")
+    faults += [
+        f"{prefix}{key}: expected one of {', '.join(fields)}, found an unknown key"
+        for key in value
+        if key not in fields
+    ]
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in value:
@@ -152,7 +154,8 @@ def _wanted(hint: object) -> str:
         return f"one of {', '.join(str(member.value) for member in hint)}"
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return "a table"
-    return {str: "text", int: "an integer", float: "a number", bool: "true or false"}.get(hint, str(hint))  # type: ignore[call-overload,no-any-return]
+    words = ((str, "text"), (int, "an integer"), (float, "a number"), (bool, "true or false"))
+    return next((word for kind, word in words if hint is kind), str(hint))
 
 
 def _named(value: object) -> str:
