@@ -17,10 +17,12 @@ from depthdeploy.core.request import CompileRequest
 from depthdeploy.errors import DepthdeployError, UsageError
 from depthdeploy.pipeline import model_stages as model
 from depthdeploy.pipeline import target_stages as target
+from depthdeploy.pipeline.assemble import Made, assemble
 from depthdeploy.pipeline.destination import Destination, resolve
+from depthdeploy.pipeline.limits import over_the_limit
 from depthdeploy.pipeline.outcome import Outcome, TargetResult
 from depthdeploy.pipeline.photographs import Photographs, choose
-from depthdeploy.pipeline.publish import publish
+from depthdeploy.pipeline.publish import place, publish
 from depthdeploy.pipeline.run import Run
 from depthdeploy.pipeline.store import Store
 
@@ -85,4 +87,11 @@ def _compile_for(
     if last < STAGES.index("evaluate"):
         return TargetResult(str(goal), artifact.folder, None, None)
     evaluated = target.evaluate(run, network, artifact, goal, photographs)
-    return publish(run, request, network, photographs, quantized, emulated, artifact, evaluated, goal)
+    made = Made(quantized, emulated, artifact, evaluated)
+    report = assemble(run, request, network, photographs, made=made, goal=goal)
+    folder = request.out / place(network, goal)
+    publish(report, made, folder)
+    error = over_the_limit(report.evaluations, request.max_drop, str(goal))
+    if error is not None:
+        run.listener.failed(str(goal), error)
+    return TargetResult(str(goal), folder, report, error)

@@ -1,0 +1,136 @@
+"""The report's value, put together from what every stage gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from depthdeploy import __version__
+from depthdeploy.core.machine import cpu_flags, cpu_name
+from depthdeploy.core.metrics import Evaluation, Evidence, MetricKind
+from depthdeploy.core.model import CompiledArtifact, QuantizedModel
+from depthdeploy.core.quant import Scheme
+from depthdeploy.core.report import REPORT_SCHEMA, KernelCheck, NetworkRecord, QuantizationRecord, Report
+from depthdeploy.core.request import CompileRequest
+from depthdeploy.pipeline import scoring
+from depthdeploy.pipeline.destination import Destination
+from depthdeploy.pipeline.model_stages import Network, versions_of
+from depthdeploy.pipeline.photographs import Photographs
+from depthdeploy.pipeline.run import Run
+from depthdeploy.pipeline.target_stages import Emulated, Evaluated
+
+#: Above this the artifact's own kernels lose what quantization did not, dB.
+KERNEL_GAP_DB = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the stages of one target gave.
+
+    Attributes:
+        quantized: the graph that was compiled.
+        emulated: its exact emulation's figures.
+        artifact: what the driver made.
+        evaluated: the artifact's own figures.
+    """
+
+    quantized: QuantizedModel
+    emulated: Emulated
+    artifact: CompiledArtifact
+    evaluated: Evaluated
+
+
+def assemble(
+    run: Run, request: CompileRequest, network: Network, photographs: Photographs, *, made: Made, goal: Destination
+) -> Report:
+    """Everything about one network on one target."""
+    emulated, evaluated, artifact = made.emulated, made.evaluated, made.artifact
+    for remark in (*([photographs.leak] if photographs.leak else []), *emulated.remarks, *evaluated.remarks):
+        run.remark(remark)
+    evaluations = _merged(emulated.evaluations, evaluated.evaluations)
+    kernels = _kernels(evaluations)
+    if kernels is not None and kernels.gap_db > KERNEL_GAP_DB:
+        run.remark(
+            f"The artifact's own run is {kernels.gap_db:.2f} dB below its exact emulation: its kernels lose this, "
+            "not quantization."
+        )
+    return Report(
+        schema=REPORT_SCHEMA,
+        version=__version__,
+        command=request.command,
+        network=_network(network),
+        target=goal.name,
+        variant=goal.variant.name,
+        quantization=_quantization(made.quantized, goal.scheme, request.observer),
+        selections=tuple(chosen.record for chosen in (photographs.calibration, *photographs.evaluations)),
+        evaluations=evaluations,
+        kernels=kernels,
+        fp32_bytes=network.model.path.stat().st_size,
+        artifact_bytes=artifact.size,
+        fp32_latency=evaluated.fp32_latency,
+        artifact_latency=evaluated.artifact_latency,
+        operators=dict(evaluated.operators),
+        stages=tuple(run.records),
+        degradations=tuple(run.remarks),
+        files=dict(artifact.files),
+        versions={**versions_of("depthdeploy", "onnx", "onnxruntime", "torch", "transformers"), **artifact.versions},
+        machine=f"{cpu_name()}, {_instructions()}",
+    )
+
+
+def _instructions() -> str:
+    known = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
+    return " ".join(flag for flag in known if flag in cpu_flags()) or "no vector instructions known"
+
+
+def _network(network: Network) -> NetworkRecord:
+    model, exported = network.model, network.exported
+    return NetworkRecord(
+        name=model.name,
+        source=exported.source,
+        licence=exported.licence,
+        weights_sha256=exported.weights_sha256,
+        onnx_sha256=model.sha256,
+        opset=model.opset,
+        parameters=network.parameters,
+        macs=network.macs,
+        input=model.contract,
+        output=model.depth,
+        parity=exported.parity,
+    )
+
+
+def _quantization(quantized: QuantizedModel, scheme: Scheme | None, observer: str) -> QuantizationRecord | None:
+    plan = quantized.plan
+    if plan is None or scheme is None:
+        return None
+    return QuantizationRecord(
+        precision=quantized.precision,
+        scheme=scheme.name,
+        weights_format=str(scheme.weights),
+        activations_format=str(scheme.activations),
+        observer=observer,
+        activations=len(plan.activations),
+        weights=len(plan.weights),
+        kept_float=tuple(str(line) for line in plan.floats),
+    )
+
+
+def _merged(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
+    """Both runs' figures; FP32, which both have, once."""
+    seen: set[tuple[str, str, MetricKind]] = set()
+    merged = []
+    for one in (*first, *second):
+        key = (one.dataset, one.candidate, one.kind)
+        if key not in seen:
+            seen.add(key)
+            merged.append(one)
+    return tuple(merged)
+
+
+def _kernels(evaluations: Sequence[Evaluation]) -> KernelCheck | None:
+    emulated = scoring.mean_fidelity(evaluations, "sqnr_db", Evidence.EMULATED)
+    own = scoring.mean_fidelity(evaluations, "sqnr_db", Evidence.MEASURED)
+    if emulated is None or own is None:
+        return None
+    return KernelCheck(emulated, own, emulated - own)

@@ -1,0 +1,259 @@
+"""The stages that run once per target: ``legalize`` to ``evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthdeploy import inference
+from depthdeploy.core.machine import cpu_name, runs_here
+from depthdeploy.core.metrics import Evaluation, Evidence, Latency
+from depthdeploy.core.model import CompiledArtifact, LegalModel, OnnxModel, QuantizedModel
+from depthdeploy.core.progress import Progress
+from depthdeploy.core.quant import Statistics
+from depthdeploy.errors import CalibrationError
+from depthdeploy.evaluation.scoring import Candidate
+from depthdeploy.graph.legalize import legalize as make_legal
+from depthdeploy.pipeline import scoring
+from depthdeploy.pipeline.destination import Destination
+from depthdeploy.pipeline.model_stages import Network, tensors, versions_of
+from depthdeploy.pipeline.photographs import Photographs
+from depthdeploy.pipeline.run import Run
+from depthdeploy.quantization.calibrate import observe
+from depthdeploy.quantization.observers import parse_observer
+from depthdeploy.quantization.plan import make_plan
+from depthdeploy.quantization.qdq import apply_plan
+from depthdeploy.runtime.compiler import compile_artifact
+from depthdeploy.runtime.latency import measure_paired
+from depthdeploy.runtime.runner import Runner, count_precisions, open_runner
+
+
+@dataclass(frozen=True, slots=True)
+class Emulated:
+    """What the exact emulation of the Q/DQ graph scores.
+
+    Attributes:
+        evaluations: of FP32 and of the emulation.
+        remarks: what a reader must know.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What the artifact itself scores.
+
+    Attributes:
+        evaluations: of FP32 and of the artifact; empty where this machine cannot run it.
+        fp32_latency: of FP32 in ONNX Runtime.
+        artifact_latency: of the artifact in its own runtime.
+        operators: precision -> executed nodes, by the runtime's own profile.
+        gallery: photographs with their maps; ``None`` without a run.
+        remarks: what a reader must know.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    fp32_latency: Latency | None
+    artifact_latency: Latency | None
+    operators: Mapping[str, int]
+    gallery: Path | None
+    remarks: tuple[str, ...]
+
+
+def legalize(run: Run, network: Network, goal: Destination) -> LegalModel:
+    """The graph that the target accepts whole.
+
+    Raises:
+        UnsupportedGraph: every refused node, with rule and remedy.
+    """
+
+    def make(folder: Path, _: Progress) -> LegalModel:
+        return make_legal(network.model, goal.target, goal.variant.name, folder / "model.onnx")
+
+    def describe(legal: LegalModel) -> tuple[None, str]:
+        rewritten = "" if legal.model.sha256 == network.model.sha256 else ", rewritten"
+        return None, f"all {legal.support.nodes} nodes accepted{rewritten}"
+
+    rewrites = [rewrite.name for rewrite in goal.target.lowering(goal.variant.name)]
+    depends = (
+        meaning(network.model),
+        goal.target.capabilities,
+        goal.variant.name,
+        rewrites,
+        versions_of("depthdeploy"),
+    )
+    return run.stage("legalize", LegalModel, depends=depends, make=make, describe=describe)
+
+
+def calibrate(run: Run, legal: LegalModel, photographs: Photographs, observer: str) -> Statistics:
+    """Ranges of the legal graph's activations over the calibration photographs; shared by equal graphs."""
+    chosen = photographs.calibration
+    known = parse_observer(observer)
+
+    def make(_: Path, progress: Progress) -> Statistics:
+        return observe(
+            legal.model,
+            tensors(chosen, legal.model.contract),
+            observer=known,
+            calibration_digest=chosen.selection.digest,
+            images=len(chosen.selection.photos),
+            progress=progress,
+        )
+
+    def describe(statistics: Statistics) -> tuple[None, str]:
+        figures = f"{len(statistics.ranges)} ranges by {statistics.observer}"
+        return None, f"{figures} over {statistics.images} photographs of {chosen.photoset.name}"
+
+    depends = (
+        meaning(legal.model),
+        chosen.selection.digest,
+        known.name,
+        versions_of("onnxruntime", "pillow"),
+    )
+    return run.stage("calibrate", Statistics, depends=depends, make=make, describe=describe)
+
+
+def quantize(run: Run, legal: LegalModel, statistics: Statistics, goal: Destination) -> QuantizedModel:
+    """The Q/DQ graph under the target's number formats."""
+    scheme = goal.scheme
+    if scheme is None:
+        raise CalibrationError(f"{goal} has no number formats.", "Choose a quantized precision.")
+
+    def make(folder: Path, _: Progress) -> QuantizedModel:
+        plan = make_plan(legal.model, statistics, scheme)
+        (folder / "plan.txt").write_text(f"{plan}\n", encoding="utf-8")
+        return apply_plan(legal, plan, folder / "model.onnx")
+
+    def describe(quantized: QuantizedModel) -> tuple[int, str]:
+        plan = quantized.plan
+        counts = f"{len(plan.activations)} activations, {len(plan.weights)} weights" if plan else ""
+        floats = f", {len(plan.floats)} nodes stay float" if plan and plan.floats else ""
+        return quantized.model.path.stat().st_size, f"{scheme.weights} weights; {counts}{floats}"
+
+    depends = (legal.target, meaning(legal.model), statistics, scheme, versions_of("onnx-ir"))
+    return run.stage("quantize", QuantizedModel, depends=depends, make=make, describe=describe)
+
+
+def keep_float(legal: LegalModel, goal: Destination) -> QuantizedModel:
+    """The legal graph as it is, for a float precision."""
+    return QuantizedModel(legal.model, legal, goal.precision, None)
+
+
+def meaning(model: OnnxModel) -> object:
+    """What a graph computes and what its numbers mean, wherever the file lies."""
+    return (model.sha256, model.contract, model.depth, model.name)
+
+
+def _sets(photographs: Photographs) -> list[str]:
+    return [chosen.selection.digest for chosen in photographs.evaluations]
+
+
+def emulate(run: Run, network: Network, quantized: QuantizedModel, photographs: Photographs) -> Emulated:
+    """The Q/DQ graph executed exactly, scored on every evaluation set."""
+
+    def make(_: Path, progress: Progress) -> Emulated:
+        session = inference.OnnxSession(quantized.model.path, exact=True)
+        name = f"emulated {quantized.precision}"
+        candidate = Candidate(name, f"{inference.describe()}, Q/DQ in float", Evidence.EMULATED, session.predict)
+        results = scoring.score(network.exported.model, candidate, photographs, gallery=False, progress=progress)
+        evaluations = tuple(one for result in results for one in result.evaluations)
+        return Emulated(evaluations, tuple(remark for result in results for remark in result.remarks))
+
+    def describe(emulated: Emulated) -> tuple[None, str]:
+        return None, scoring.loss_so_far(emulated.evaluations, Evidence.EMULATED)
+
+    depends = (
+        meaning(network.exported.model),
+        quantized.model.sha256,
+        _sets(photographs),
+        versions_of("onnxruntime", "pillow"),
+    )
+    return run.stage("emulate", Emulated, depends=depends, make=make, describe=describe)
+
+
+def compile(run: Run, quantized: QuantizedModel, goal: Destination) -> CompiledArtifact:
+    """The target's artifact, made by its driver.
+
+    Raises:
+        ToolchainMissing: the SDK is not installed; the job folder stays and the message says how to go on.
+        ToolchainFailed: the SDK reported an error.
+    """
+    able = goal.target.capabilities
+
+    def make(folder: Path, _: Progress) -> CompiledArtifact:
+        place = folder / "artifact"
+        place.mkdir()
+        return compile_artifact(quantized, goal.target, folder=place, jobs=run.store.root.parent / "jobs")
+
+    def describe(artifact: CompiledArtifact) -> tuple[int, str]:
+        made_by = ", ".join(f"{package} {found}" for package, found in artifact.versions.items())
+        return artifact.size, f"{artifact.entry} by {made_by}"
+
+    depends = (
+        quantized.model.sha256,
+        quantized.precision,
+        able.target,
+        goal.variant.name,
+        dict(goal.target.settings(goal.variant.name, goal.precision)),
+        versions_of(able.sdk, "depthdeploy"),
+    )
+    return run.stage("compile", CompiledArtifact, depends=depends, make=make, describe=describe)
+
+
+def evaluate(
+    run: Run, network: Network, artifact: CompiledArtifact, goal: Destination, photographs: Photographs
+) -> Evaluated:
+    """The artifact in its own runtime: fidelity, accuracy, latency and what was really executed."""
+    able = goal.target.capabilities
+    if not runs_here(able, goal.variant.name):
+        remark = f"{goal} does not run on this machine ({cpu_name()}): the artifact itself is not evaluated."
+        return Evaluated((), None, None, {}, None, (remark,))
+
+    def make(folder: Path, progress: Progress) -> Evaluated:
+        with open_runner(artifact, goal.target, threads=inference.threads()) as runner:
+            return _run_artifact(folder, network, runner, photographs, name=str(goal), progress=progress)
+
+    def describe(evaluated: Evaluated) -> tuple[None, str]:
+        return None, scoring.loss_so_far(evaluated.evaluations, Evidence.MEASURED)
+
+    depends = (
+        meaning(network.exported.model),
+        artifact.files,
+        str(goal),
+        _sets(photographs),
+        (cpu_name(), inference.threads()),
+        versions_of(able.sdk, "onnxruntime", "pillow", "depthdeploy"),
+    )
+    return run.stage("evaluate", Evaluated, depends=depends, make=make, describe=describe)
+
+
+def _run_artifact(
+    folder: Path, network: Network, runner: Runner, photographs: Photographs, *, name: str, progress: Progress
+) -> Evaluated:
+    candidate = Candidate(name, runner.describe(), Evidence.MEASURED, runner.predict)
+    results = scoring.score(network.exported.model, candidate, photographs, gallery=True, progress=progress)
+    first: NDArray[np.float32] = next(iter(tensors(photographs.calibration, network.model.contract, count=1)))
+    reference = inference.OnnxSession(network.model.path)
+    fp32, own = measure_paired(
+        reference.predict,
+        runner.predict,
+        first,
+        threads=inference.threads(),
+        ran_on=(f"{inference.describe()}, {cpu_name()}", runner.describe()),
+    )
+    gallery = folder / "gallery.npz"
+    scoring.save_gallery([item for result in results for item in result.gallery], gallery)
+    return Evaluated(
+        evaluations=tuple(one for result in results for one in result.evaluations),
+        fp32_latency=fp32,
+        artifact_latency=own,
+        operators=count_precisions(runner.profile(first)),
+        gallery=gallery,
+        remarks=tuple(remark for result in results for remark in result.remarks),
+    )
