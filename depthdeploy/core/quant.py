@@ -1,7 +1,7 @@
 """Number formats, ranges and plans: quantization as data. Nothing here touches a graph."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -129,6 +129,22 @@ class Grid:
         zero_point = int(np.clip(round(qmin - low / scale), qmin, qmax))
         return cls((scale,), (zero_point,), number_format)
 
+    @classmethod
+    def covering_channels(
+        cls, lows: NDArray[np.floating], highs: NDArray[np.floating], number_format: NumberFormat, axis: int
+    ) -> "Grid":
+        """``covering`` for every channel along ``axis``, from one low and one high per channel.
+
+        Raises:
+            ValueError: a bound is not finite, a low is above its high, or the numbers of channels differ.
+        """
+        grids = [
+            cls.covering(float(low), float(high), replace(number_format, granularity=Granularity.TENSOR))
+            for low, high in zip(lows, highs, strict=True)
+        ]
+        scales, zeros = tuple(grid.scale[0] for grid in grids), tuple(grid.zero_point[0] for grid in grids)
+        return cls(scales, zeros, replace(number_format, granularity=Granularity.CHANNEL), axis)
+
     def _shaped(self, values: tuple[float, ...] | tuple[int, ...], ndim: int) -> NDArray[np.float64]:
         array = np.asarray(values, dtype=np.float64)
         if self.axis is None:
@@ -204,7 +220,7 @@ class ActivationGrid:
 
     def __str__(self) -> str:
         grid = self.grid
-        return f"{self.tensor}: {grid.format} scale={grid.scale[0]:.6g} zero={grid.zero_point[0]} {self.why}"
+        return f"{self.tensor}: {grid.format} scale={grid.scale[0]:.6g} zero={grid.zero_point[0]} {self.why}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,15 +231,18 @@ class WeightGrid:
         node: the consuming node.
         tensor: the initializer.
         grid: per channel along ``grid.axis``, or per tensor.
+        why: what is unusual about the scales; empty when they are the channels' largest magnitudes.
     """
 
     node: str
     tensor: str
     grid: Grid
+    why: str = ""
 
     def __str__(self) -> str:
         low, high = min(self.grid.scale), max(self.grid.scale)
-        return f"{self.tensor} of {self.node}: {self.grid.format} {len(self.grid.scale)} scales {low:.4g}..{high:.4g}"
+        scales = f"{len(self.grid.scale)} scales {low:.4g}..{high:.4g}"
+        return f"{self.tensor} of {self.node}: {self.grid.format} {scales} {self.why}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
