@@ -9,9 +9,11 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Union
+from typing import TypeVar, Union
 
 from depthdeploy.errors import ToolchainFailed
+
+T = TypeVar("T")
 
 #: The version of both files; a change that breaks a reader raises the first number.
 SCHEMA = "1.0"
@@ -196,20 +198,20 @@ class _Reader:
     def _error(self, key: str, expected: str, found: object) -> ToolchainFailed:
         return ToolchainFailed(f"{self._path}: {key or 'the file'}: expected {expected}, found {found!r}.")
 
-    def _take(self, key: str, kind: type[object], expected: str) -> object:
+    def _take(self, key: str, kind: type[T], expected: str) -> T:
         value = self._raw.pop(key, None)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise self._error(key, expected, value)
         return value
 
     def flag(self, key: str) -> bool:
-        return bool(self._take(key, bool, "true or false"))
+        return self._take(key, bool, "true or false")
 
     def text(self, key: str) -> str:
-        return str(self._take(key, str, "text"))
+        return self._take(key, str, "text")
 
     def number(self, key: str) -> float:
-        return float(str(self._take(key, float, "a number")))
+        return self._take(key, float, "a number")
 
     def _relative(self, key: str, text: str) -> str:
         path = PurePosixPath(text)
@@ -221,9 +223,7 @@ class _Reader:
         return self._relative(key, self.text(key))
 
     def _object(self, key: str) -> dict[str, object]:
-        value = self._take(key, dict, "an object")
-        assert isinstance(value, dict)  # for the type checker: checked above
-        return value
+        return self._take(key, dict, "an object")
 
     def texts(self, key: str) -> dict[str, str]:
         value = self._object(key)

@@ -11,7 +11,6 @@ import openvino as ov
 
 _PRECISIONS = {"u8": "int8", "i8": "int8", "f32": "fp32", "f16": "fp16"}
 _CONVERSIONS = ("Reorder", "Convert", "FakeQuantize")
-_NOT_RUN = ("Input", "Output", "Const")
 _NUMBERED = re.compile(r"([A-Za-z]+)_\d+")
 
 
@@ -21,7 +20,7 @@ def versions() -> dict[str, str]:
 
 
 def compile(model: str, out_dir: str, settings: Mapping[str, object]) -> dict[str, object]:
-    """Convert the graph to OpenVINO's IR and compile it once for the CPU, to know that it runs.
+    """Convert the graph to OpenVINO's IR and run it once, on zeros.
 
     Q/DQ pairs stay in the IR as ``FakeQuantize`` and integer constants; the CPU plug-in makes integer kernels of them
     on the machine that opens it. The bytes depend on the graph and on OpenVINO's version alone.
@@ -33,6 +32,7 @@ def compile(model: str, out_dir: str, settings: Mapping[str, object]) -> dict[st
     path = Path(out_dir) / "model.xml"
     ov.save_model(network, str(path), compress_to_fp16=settings["precision"] == "fp16")
     compiled = _compiled(str(path), settings)
+    compiled.create_infer_request().infer([np.zeros(list(compiled.input(0).get_shape()), np.float32)])
     return {
         "entry": path.name,
         "input": _description(compiled.input(0)),
@@ -54,6 +54,7 @@ class Runner:
     """
 
     def __init__(self, artifact: str, settings: Mapping[str, object]) -> None:
+        self._artifact = artifact
         self._settings = settings
         self._compiled = _compiled(artifact, settings)
         self._request = self._compiled.create_infer_request()
@@ -64,17 +65,17 @@ class Runner:
         return np.array(result[self._compiled.output(0)], dtype=np.float32)  # a copy: the request owns its buffer
 
     def profile(self, x: np.ndarray) -> list[tuple[str, str, str]]:
-        """Name, operator and precision of every node that the plug-in executes, by its own runtime model."""
-        found = []
-        for node in self._compiled.get_runtime_model().get_ordered_ops():
-            info = node.get_rt_info()
-            operator = info["layerType"].astype(str)
-            precision = info["runtimePrecision"].astype(str)
-            if operator in _CONVERSIONS:
-                found.append((node.get_friendly_name(), operator, "conversion"))
-            elif operator not in _NOT_RUN:
-                found.append((node.get_friendly_name(), operator, _PRECISIONS.get(precision, precision)))
-        return found
+        """Name, operator and precision of every node that one run executed, by the plug-in's own counters.
+
+        The precision is that of the kernel (``brgconv_avx512_u8``), which is not that of the stored weights.
+        """
+        request = _compiled(self._artifact, self._settings, counters=True).create_infer_request()
+        request.infer([np.ascontiguousarray(x)])
+        return [
+            (info.node_name, info.node_type, _precision(info.node_type, info.exec_type))
+            for info in request.profiling_info
+            if info.status == ov.ProfilingInfo.Status.EXECUTED
+        ]
 
     def describe(self) -> str:
         """The runtime, for reports."""
@@ -87,8 +88,9 @@ class Runner:
         del self._compiled
 
 
-def _compiled(path: str, settings: Mapping[str, object]) -> ov.CompiledModel:
+def _compiled(path: str, settings: Mapping[str, object], *, counters: bool = False) -> ov.CompiledModel:
     config = {
+        "PERF_COUNT": "YES" if counters else "NO",
         "PERFORMANCE_HINT": "LATENCY",
         # Processors with AVX-512 BF16 or AMX would run float layers in bfloat16 (8 bits of mantissa) without a word.
         "INFERENCE_PRECISION_HINT": "f32",
@@ -108,6 +110,12 @@ def _name_by_position(network: ov.Model) -> None:
         numbered = _NUMBERED.fullmatch(node.get_friendly_name())
         if numbered:
             node.set_friendly_name(f"{numbered.group(1)}#{position}")
+
+
+def _precision(operator: str, kernel: str) -> str:
+    """Of an executed node: a kernel's name ends in the type it computes with."""
+    suffix = kernel.rsplit("_", 1)[-1].lower()
+    return "conversion" if operator in _CONVERSIONS else _PRECISIONS.get(suffix, suffix)
 
 
 def _description(port: ov.ConstOutput) -> tuple[str, str, list[int]]:

@@ -1,0 +1,57 @@
+"""From a tiny graph to an artifact, for the tests of targets: handles, images, int8 graphs and their noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from depthdeploy.core.depth import DepthContract, DepthKind, InputContract
+from depthdeploy.core.digest import sha256_file
+from depthdeploy.core.model import LegalModel, OnnxModel, QuantizedModel
+from depthdeploy.core.target import Target
+from depthdeploy.core.tensor import TensorSpec
+from depthdeploy.quantization.calibrate import observe
+from depthdeploy.quantization.observers import MinMax
+from depthdeploy.quantization.plan import make_plan
+from depthdeploy.quantization.qdq import apply_plan
+
+Image = NDArray[np.float32]
+
+
+def store(model: onnx.ModelProto, path: Path) -> OnnxModel:
+    """A handle to a tiny graph with one image input and one depth output, written to ``path``."""
+    onnx.save(model, path)
+    ends = []
+    for value in (model.graph.input[0], model.graph.output[0]):
+        shape = tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
+        ends.append(TensorSpec(value.name, "float32", shape))
+    _, _, height, width = ends[0].shape
+    opset = next(entry.version for entry in model.opset_import if entry.domain == "")
+    contract, depth = InputContract(height, width), DepthContract(DepthKind.INVERSE_DEPTH)
+    return OnnxModel(path, sha256_file(path), opset, ends[0], ends[1], contract, depth, path.stem)
+
+
+def images(model: OnnxModel, count: int, *, seed: int = 0) -> list[Image]:
+    """Smooth images in 0..1, shaped as a graph's input: noise of an eighth of the size, enlarged."""
+    generator = np.random.default_rng(seed)
+    _, channels, height, width = model.input.shape
+    small = generator.uniform(0, 1, (count, 1, channels, -(-height // 8), -(-width // 8)))
+    large = small.repeat(8, axis=3).repeat(8, axis=4)[..., :height, :width]
+    return list(large.astype(np.float32))
+
+
+def sqnr_db(reference: Image, candidate: Image) -> float:
+    """Signal to quantization noise ratio, decibels."""
+    noise = float(np.square(reference - candidate).sum()) or np.finfo(np.float32).tiny
+    return float(10 * np.log10(float(np.square(reference).sum()) / noise))
+
+
+def quantize(legal: LegalModel, target: Target, out: Path) -> QuantizedModel:
+    """A legal tiny graph at ``int8``: ranges of eight images, no algorithm besides."""
+    scheme = target.capabilities.variants[legal.variant].schemes["int8"]
+    seen = images(legal.model, 8, seed=1)
+    statistics = observe(legal.model, seen, observer=MinMax(), calibration_digest="", images=len(seen))
+    return apply_plan(legal, make_plan(legal.model, statistics, scheme), out)
