@@ -16,6 +16,9 @@ from depthdeploy.errors import UsageError
 #: range: an eighth of an 8-bit step.
 BINS = 4096
 
+#: The exponent of the narrowest range: what lies below is 0 to any grid, and its bins would not be normal numbers.
+_FINEST = -96
+
 
 class TensorObserver(Protocol):
     """The state of one tensor: updated with every photograph's values, asked once at the end."""
@@ -113,7 +116,7 @@ class StreamingHistogram:
         if magnitude == 0:
             self._zeros += flat.size
             return
-        exponent = self._grow(math.frexp(magnitude)[1])
+        exponent = self._grow(max(math.frexp(magnitude)[1], _FINEST))
         scaled = np.multiply(flat, np.float32(math.ldexp(self._bins / 2, -exponent)), dtype=np.float32)
         scaled += np.float32(self._bins / 2)
         index = scaled.astype(np.int32)
@@ -156,9 +159,11 @@ class StreamingHistogram:
         counts[self._bins // 2] += self._zeros
         cumulated = np.cumsum(counts)
         rank = share * (int(cumulated[-1]) - 1)
+        if rank in (0, int(cumulated[-1]) - 1):
+            return low if rank == 0 else high
         index = int(np.searchsorted(cumulated, rank, side="right"))
         before = int(cumulated[index - 1]) if index else 0
-        inside = (rank - before + 0.5) / int(counts[index])
+        inside = (rank - before) / max(int(counts[index]) - 1, 1)
         value = (index - self._bins // 2 + min(inside, 1.0)) * self.bin_width()
         return min(max(value, low), high)
 
