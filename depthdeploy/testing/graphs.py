@@ -89,7 +89,8 @@ def depthwise_block(*, height: int = 32, width: int = 32, seed: int = 0) -> onnx
             stem = Conv <kernel_shape=[1,1]> (image, w_stem, b_stem)
             expand = Conv <kernel_shape=[1,1]> (stem, w_expand, b_expand)
             expand_act = Clip (expand, zero, six)
-            depthwise = Conv <kernel_shape=[3,3], pads=[1,1,1,1], group=16> (expand_act, w_depthwise_uneven, b_depthwise)
+            depthwise =
+                Conv <kernel_shape=[3,3], pads=[1,1,1,1], group=16> (expand_act, w_depthwise_uneven, b_depthwise)
             depthwise_act = Clip (depthwise, zero, six)
             project = Conv <kernel_shape=[1,1]> (depthwise_act, w_project, b_project)
             sum = Add (project, stem)
@@ -185,7 +186,8 @@ def _attention(name: str, scores: str, mask: str, *, height: int, width: int, se
         <float[16,3,8,8] w_patch, float[16] b_patch, float[16] gain_gain, float[16] shift,
          float[16,16] w_q, float[16,16] w_k, float[16,16] w_v, float[16] b_v, float[16,16] w_out, float[16] b_out,
          float[1,16,1,1] w_head, float[1] b_head, float scale = {{0.35355338}}, float zero = {{0}},
-         int64[3] flat = {{1, 16, {tokens}}}, int64[4] heads = {{1, {tokens}, 2, 8}}, int64[3] merged = {{1, {tokens}, 16}},
+         int64[3] flat = {{1, 16, {tokens}}}, int64[4] heads = {{1, {tokens}, 2, 8}},
+         int64[3] merged = {{1, {tokens}, 16}},
          int64[4] map_shape = {{1, 16, {rows}, {columns}}}, int64[4] full = {{1, 1, {height}, {width}}}{declared}>
         {{
             patch = Conv <kernel_shape=[8,8], strides=[8,8]> (image, w_patch, b_patch)
@@ -267,7 +269,8 @@ def dead_branch(*, height: int = 32, width: int = 32, seed: int = 0) -> onnx.Mod
         f"""
         dead_branch (float[1,3,{height},{width}] image) => (float[1,1,{height},{width}] depth)
         <float[4,3,3,3] w1, float[4] b1, float[1,4,1,1] w_head, float[1] b_head, float[5] w_unread,
-         float[2,4,1,1] w_dead, int64[4] same = {{1, 4, {height}, {width}}}, int64[8] nothing = {{0, 0, 0, 0, 0, 0, 0, 0}},
+         float[2,4,1,1] w_dead, int64[4] same = {{1, 4, {height}, {width}}},
+         int64[8] nothing = {{0, 0, 0, 0, 0, 0, 0, 0}},
          int64[1] first = {{0}}, int64[1] last = {{9223372036854775807}}, int64[1] axis = {{2}}>
         {{
             conv1 = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (image, w1, b1)
