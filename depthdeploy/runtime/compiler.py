@@ -20,7 +20,11 @@ from depthdeploy.runtime.toolchain import CODE, InProcess, Toolchain
 _MODEL = "model/model.onnx"
 
 #: What the worker needs of the framework: nothing but the standard library, Python 3.8.
-_WORKER_FILES = ("__init__.py", "errors.py", "runtime/__init__.py", "runtime/job.py", "runtime/worker.py")
+_WORKER_FILES = (
+    "__init__.py",
+    "errors.py",
+    *(f"runtime/{name}.py" for name in ("__init__", "fields", "job", "worker")),
+)
 
 
 def compile_artifact(
