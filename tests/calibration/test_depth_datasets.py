@@ -128,6 +128,51 @@ def test_kitti_without_some_or_all_raw_drives(tmp_path: Path) -> None:
         datasets["kitti"].open("", tmp_path)
 
 
+def _eigen_line(frame: int) -> str:
+    name = f"2011_09_26_drive_0002_sync/image_02/data/{frame:010}.png"
+    return f"2011_09_26/{name} 2011_09_26_drive_0002_sync/proj_depth/groundtruth/image_02/{frame:010}.png 721.5"
+
+
+def test_eigens_test_frames_where_their_list_is(tmp_path: Path) -> None:
+    _official(tmp_path, "train", frames=4)
+    (tmp_path / "eigen_test_files_with_gt.txt").write_text("\n".join(map(_eigen_line, (8, 6, 69))) + "\n\n")
+    photoset = datasets["kitti"].open("", tmp_path)
+    assert [photo.id[-1] for photo in photoset.photos] == ["8", "6"]
+    assert "2 of the 3 frames" in photoset.remarks[0]
+    assert photoset.depth_range is not None
+    assert photoset.depth_range.crop == "garg"
+    next(tmp_path.rglob("image_02/data/0000000006.jpg")).unlink()
+    with pytest.raises(CalibrationError, match=r"1 of the 3 .*\n.*0000000006"):
+        datasets["kitti"].open("", tmp_path)
+
+
+@pytest.mark.parametrize("line", ["x", "a/b/c.png", "2011/drive/image_09/data/1.png"])
+def test_a_list_of_another_form_is_refused(tmp_path: Path, line: str) -> None:
+    _official(tmp_path, "val")
+    (tmp_path / "eigen_test_files.txt").write_text(line)
+    with pytest.raises(CalibrationError, match="has a line"):
+        datasets["kitti"].open("", tmp_path)
+
+
+def test_the_selected_validation_frames(tmp_path: Path) -> None:
+    root = _frames(tmp_path / "frames", ["a"])
+    folder = tmp_path / "set" / "depth_selection" / "val_selection_cropped"
+    stem = "2011_09_26_drive_0002_sync_{}_0000000008_image_02.png"
+    for kind, source in (("image", "rgb/a.jpg"), ("groundtruth_depth", "depth/a.png")):
+        (folder / kind).mkdir(parents=True)
+        Image.open(root / source).save(folder / kind / stem.format(kind))
+    photoset = datasets["kitti"].open("", tmp_path / "set")
+    assert [photo.stratum for photo in photoset.photos] == ["2011_09_26_drive_0002"]
+    depth = photoset.depth(photoset.photos[0])
+    assert depth is not None
+    assert depth[2, 2] == 10
+    assert photoset.depth_range is not None
+    assert photoset.depth_range.crop == "none"
+    (folder / "groundtruth_depth" / stem.format("groundtruth_depth")).unlink()
+    with pytest.raises(CalibrationError, match="it is missing"):
+        datasets["kitti"].open("", tmp_path / "set")
+
+
 # The labelled file of NYU Depth v2
 
 
