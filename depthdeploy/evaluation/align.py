@@ -21,6 +21,11 @@ class Affine(NamedTuple):
     shift: float
 
 
+def dot(left: Values, right: Values) -> float:
+    """``sum l r`` of two ``[N]`` arrays in this thread: BLAS would start threads that take the network's processors."""
+    return float(np.einsum("i,i->", left, right))
+
+
 def median_scale(prediction: Values, truth: Values) -> float:
     """``median(d*) / median(d)``: the one factor of a prediction without a scale (Zhou et al. 2017, SfMLearner).
 
@@ -52,10 +57,10 @@ def affine_fit(prediction: Values, inverse_depth: Values) -> Affine:
     """
     centre = float(prediction.mean())
     spread = prediction - centre
-    variance = float(spread @ spread)
+    variance = dot(spread, spread)
     if not variance > 0:
         raise EvaluationError("the prediction is constant over the valid pixels.", "Check the network's output.")
-    scale = float(spread @ inverse_depth) / variance
+    scale = dot(spread, inverse_depth) / variance
     return Affine(scale, float(inverse_depth.mean()) - scale * centre)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from depthdeploy.core.photos import DepthRange
 from depthdeploy.errors import EvaluationError
+from depthdeploy.evaluation.align import dot
 
 #: The threshold of ``delta1``; ``delta2`` and ``delta3`` take its powers.
 DELTA = 1.25
@@ -82,7 +83,7 @@ def dense_scores(depth: NDArray[np.float64], truth: NDArray[np.float64]) -> dict
         truth: ``d*`` in metres, ``[N]``, positive.
 
     Returns:
-        Metric -> value; ``delta1..3`` and ``silog`` in percent, ``rmse``, ``mae`` and ``sq_rel`` in metres.
+        Metric -> value; ``delta1..3`` in percent, ``silog`` in hundredths, ``rmse``, ``mae`` and ``sq_rel`` in metres.
 
     Raises:
         EvaluationError: there is no pixel, or the lengths differ.
@@ -94,17 +95,15 @@ def dense_scores(depth: NDArray[np.float64], truth: NDArray[np.float64]) -> dict
     count = truth.size
     error = depth - truth
     magnitude = np.abs(error)
-    squared = float(error @ error)
     logs = np.log(depth / truth)
-    mean_log, mean_log_squared = float(logs.mean()), float(logs @ logs) / count
-    spread = logs - mean_log
+    spread = logs - float(logs.mean())
     return {
         "abs_rel": float((magnitude / truth).mean()),
         "sq_rel": float((error * error / truth).mean()),
-        "rmse": math.sqrt(squared / count),
-        "rmse_log": math.sqrt(mean_log_squared),
+        "rmse": math.sqrt(dot(error, error) / count),
+        "rmse_log": math.sqrt(dot(logs, logs) / count),
         "log10": float(np.abs(logs).mean()) / math.log(10.0),
-        "silog": 100.0 * math.sqrt(float(spread @ spread) / count),
+        "silog": 100.0 * math.sqrt(dot(spread, spread) / count),
         "mae": float(magnitude.mean()),
         **delta_shares(depth, truth),
     }
@@ -117,7 +116,12 @@ def delta_shares(prediction: NDArray[np.float64], reference: NDArray[np.float64]
         prediction: ``d``, ``[N]``; a value that is not positive is outside every threshold.
         reference: ``d*``, ``[N]``, positive.
     """
-    with np.errstate(divide="ignore"):
-        inverse = reference / prediction
-    ratio = np.where(prediction > 0, np.maximum(prediction / reference, inverse), np.inf)
-    return {f"delta{k}": 100.0 * int(np.count_nonzero(ratio < DELTA**k)) / ratio.size for k in (1, 2, 3)}
+    # max(d/d*, d*/d) < t written without division; where d <= 0 the second half is false
+    return {
+        f"delta{k}": 100.0 * int(np.count_nonzero(_inside(prediction, reference, DELTA**k))) / reference.size
+        for k in (1, 2, 3)
+    }
+
+
+def _inside(prediction: NDArray[np.float64], reference: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
+    return (prediction < threshold * reference) & (reference < threshold * prediction)

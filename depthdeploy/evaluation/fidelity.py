@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from depthdeploy.core.depth import Alignment, DepthKind
 from depthdeploy.errors import EvaluationError
-from depthdeploy.evaluation.align import median_scale
+from depthdeploy.evaluation.align import dot, median_scale
 from depthdeploy.evaluation.dense import delta_shares
 
 #: What SQNR is capped at. The 24 bits of a float32 are 144.5 dB: beyond it nothing is measured, and identical maps
@@ -55,13 +55,13 @@ class FloatMap:
             raise EvaluationError("no prediction is positive.", "Check the kind of output that is declared.")
         whole = bool(positive.all())
         kept = values if whole else values[positive]
-        return cls(values, None if whole else positive, kept, float(values @ values))
+        return cls(values, None if whole else positive, kept, dot(values, values))
 
 
 def sqnr_db(values: NDArray[np.float64], reference: FloatMap) -> float:
     """``10 log10(sum r^2 / sum (p - r)^2)`` over every pixel, without alignment, at most ``SQNR_CAP_DB``."""
     noise = values - reference.values
-    power = float(noise @ noise)
+    power = dot(noise, noise)
     ratio = reference.energy / power if power > 0 else math.inf
     return min(10.0 * math.log10(ratio), SQNR_CAP_DB) if ratio > 0 else -SQNR_CAP_DB
 
@@ -95,12 +95,12 @@ def fidelity_scores(prediction: NDArray[np.float32], reference: FloatMap, *, ali
     kept = values if reference.positive is None else values[reference.positive]
     aligned = kept * median_scale(kept, reference.kept) if alignment is Alignment.MEDIAN else kept
     error = aligned - reference.kept
-    norm = math.sqrt(reference.energy * float(values @ values))
+    norm = math.sqrt(reference.energy * dot(values, values))
     return {
         "sqnr_db": sqnr_db(values, reference),
-        "cosine": float(values @ reference.values) / norm if norm > 0 else 0.0,
+        "cosine": dot(values, reference.values) / norm if norm > 0 else 0.0,
         **delta_shares(aligned, reference.kept),
         "abs_rel": float((np.abs(error) / reference.kept).mean()),
-        "rmse": math.sqrt(float(error @ error) / error.size),
+        "rmse": math.sqrt(dot(error, error) / error.size),
         "max_abs": float(np.abs(values - reference.values).max()),
     }
