@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import onnx_ir as ir
-
-from depthdeploy.core.digest import sha256_file
 from depthdeploy.core.model import LegalModel, OnnxModel
 from depthdeploy.core.target import Target
+from depthdeploy.graph.store import read_graph, write_graph
 from depthdeploy.graph.support import require_support
 
 
@@ -28,12 +26,12 @@ def legalize(model: OnnxModel, target: Target, variant: str, out: Path) -> Legal
     Raises:
         UnsupportedGraph: the target refuses one or more nodes; all are listed.
         ModelError: the file cannot be read.
+        StorageError: the rewritten graph cannot be written.
     """
     capabilities = target.capabilities
-    graph = ir.load(model.path)
+    graph = read_graph(model.path)
     changed = [rewrite.name for rewrite in target.lowering(variant) if rewrite(graph)]
     support = require_support(graph, capabilities)
     if changed:
-        ir.save(graph, out)
-        model = replace(model, path=out, sha256=sha256_file(out))
+        model = replace(model, sha256=write_graph(graph, out), path=out)
     return LegalModel(model, capabilities.target, variant, support)

@@ -9,7 +9,8 @@ import onnx_ir as ir
 
 from depthdeploy.core.model import OnnxModel
 from depthdeploy.core.target import Capabilities, OpRule, Rejection, Support
-from depthdeploy.errors import ModelError, UnsupportedGraph
+from depthdeploy.errors import UnsupportedGraph
+from depthdeploy.graph.store import read_graph
 
 _ONNX = ("", "ai.onnx")
 
@@ -23,7 +24,7 @@ def check_support(model: OnnxModel | ir.Model, capabilities: Capabilities) -> Su
     Raises:
         ModelError: the file cannot be read.
     """
-    graph = _loaded(model)
+    graph = model if isinstance(model, ir.Model) else read_graph(model.path)
     version = graph.opset_imports.get("") or graph.opset_imports.get("ai.onnx") or 0
     rejections = [*_opset(version, capabilities), *_inputs(graph)]
     nodes = 0
@@ -47,15 +48,6 @@ def require_support(model: OnnxModel | ir.Model, capabilities: Capabilities) -> 
             f"{capabilities.title} refuses {count} of the graph's {support.nodes} nodes or properties:\n{listing}"
         )
     return support
-
-
-def _loaded(model: OnnxModel | ir.Model) -> ir.Model:
-    if isinstance(model, ir.Model):
-        return model
-    try:
-        return ir.load(model.path)
-    except OSError as cause:
-        raise ModelError(f"{model.path} cannot be read: {cause.strerror or cause}.", "Check the path.") from cause
 
 
 def _opset(version: int, capabilities: Capabilities) -> Iterator[Rejection]:

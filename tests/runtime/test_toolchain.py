@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -151,3 +152,12 @@ def test_worker_from_the_command_line(job: Path) -> None:
     )
     assert done.returncode == 2
     assert "usage" in done.stderr
+
+
+def test_oldest_python_runs_the_worker(job: Path) -> None:
+    """Vendor images hold Python 3.8; the worker needs nothing but its standard library."""
+    python = shutil.which("python3.8")
+    if python is None or subprocess.run([python, "-V"], capture_output=True, check=False).returncode:
+        pytest.skip("no Python 3.8 on this machine")
+    driver(job, GOOD)
+    assert Subprocess(Path(python)).compile(job).files == {"a.bin": digest(job / "out/a.bin")}
