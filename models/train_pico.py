@@ -1,6 +1,6 @@
 """Trains pico on rendered scenes and writes its weights and measured accuracy.
 
-Run from the repository root, with the three source folders on the path:
+Run from the repository root, with the source folders on the path:
 
     PYTHONPATH=models:calibration python models/train_pico.py --cache /tmp/pico-scenes
 """
@@ -15,12 +15,13 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
@@ -32,78 +33,78 @@ from pico_scenes import augment, inverse_depth, normalise, render_set
 TRAINING_SEED, HELD_OUT_SEED = 1_000_000, 2_000_000
 HEIGHT, WIDTH = 192, 256
 _EMA_DECAY = 0.998
-_WARM_UP, _SNAPSHOT, _AHEAD = 100, 300, 3
+_WARM_UP, _AHEAD = 100, 3
+_WEIGHT_SEED, _THREADS = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a training run does.
+class Stage:
+    """A part of the training with its own optimiser; it starts from the averaged weights of the part before.
 
     Attributes:
-        scenes: Number of training scenes.
-        held_out: Number of scenes that are only measured on.
-        half_size_steps: Steps at half the sides, first.
-        full_size_steps: Steps at the full sides, after that.
-        batch: Images per full-size step; a half-size step takes twice as many.
+        half_size: True to train at half the sides, which takes a quarter of the time per image.
+        steps: Optimiser steps.
+        schedule: Steps after which the cosine of the learning rate reaches zero; `steps` or more.
+        batch: Images per step.
         rate: Highest learning rate.
-        seed: Seed of weights, order and augmentation.
-        threads: Threads of one operation; the result depends on it.
+        seed: Seed of order and augmentation.
     """
 
-    scenes: int
-    held_out: int
-    half_size_steps: int
-    full_size_steps: int
+    half_size: bool
+    steps: int
+    schedule: int
     batch: int
     rate: float
     seed: int
-    threads: int
+
+
+STAGES = (
+    Stage(half_size=True, steps=1800, schedule=4200, batch=32, rate=3e-3, seed=0),
+    Stage(half_size=False, steps=1450, schedule=1450, batch=12, rate=1.8e-3, seed=1),
+)
 
 
 def main() -> None:
     """Render, train, measure, write."""
     options = _options()
-    plan = Plan(**{name: getattr(options, name) for name in Plan.__slots__})
-    torch.manual_seed(plan.seed)
-    torch.set_num_threads(plan.threads)
+    torch.manual_seed(_WEIGHT_SEED)
+    # Results depend on the number of threads, so it is part of the recipe.
+    torch.set_num_threads(_THREADS)
     torch.use_deterministic_algorithms(True)
-    network = build()
-    # Module.to takes a memory format; its type stubs do not say so.
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if options.start is not None:
-        network.load_state_dict(load_file(options.start))
-    size, workers = (HEIGHT, WIDTH), options.workers
     images, depths = render_set(
-        options.cache, seeds=range(TRAINING_SEED, TRAINING_SEED + plan.scenes), size=size, full_range=True,
-        workers=workers,
-    )  # fmt: skip
-    held_out = render_set(
-        options.cache, seeds=range(HELD_OUT_SEED, HELD_OUT_SEED + plan.held_out), size=size, full_range=False,
-        workers=workers,
-    )  # fmt: skip
-    averaged = train(network, images=images, depths=depths, plan=plan, snapshot=options.cache / "snapshot.safetensors")
-    accuracy = measure(predict(averaged, images=held_out[0]), depths=held_out[1])
+        options.cache,
+        seeds=range(TRAINING_SEED, TRAINING_SEED + options.scenes),
+        size=(HEIGHT, WIDTH),
+        full_range=True,
+        workers=options.workers,
+    )
+    unseen, measured = render_set(
+        options.cache,
+        seeds=range(HELD_OUT_SEED, HELD_OUT_SEED + options.held_out),
+        size=(HEIGHT, WIDTH),
+        full_range=False,
+        workers=options.workers,
+    )
+    network = build()
+    for number, stage in enumerate(STAGES):
+        network = train(network, images=images, depths=depths, stage=stage)
+        save_weights(network, path=options.cache / f"stage-{number}.safetensors")
+    accuracy = measure(predict(network, images=unseen), depths=measured)
     print(accuracy)
     options.out.mkdir(parents=True, exist_ok=True)
-    save_weights(averaged, path=options.out / "pico.safetensors")
-    (options.out / "results.toml").write_text(report(averaged, plan=plan, accuracy=accuracy))
+    save_weights(network, path=options.out / "pico.safetensors")
+    text = report(network, accuracy=accuracy, scenes=options.scenes, held_out=options.held_out)
+    (options.out / "results.toml").write_text(text)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     package = Path(__file__).parent / "depthdeploy_models" / "pico"
     parser.add_argument("--out", type=Path, default=package, help="folder for pico.safetensors and results.toml")
-    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the rendered scenes")
-    parser.add_argument("--start", type=Path, help="weights to go on from instead of freshly drawn ones")
+    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps scenes and stages, 5 GB")
     parser.add_argument("--workers", type=int, default=2, help="rendering processes")
-    parser.add_argument("--scenes", type=int, default=12000)
-    parser.add_argument("--held-out", type=int, default=300)
-    parser.add_argument("--half-size-steps", type=int, default=1800)
-    parser.add_argument("--full-size-steps", type=int, default=2400)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--scenes", type=int, default=12_000, help="training scenes")
+    parser.add_argument("--held-out", type=int, default=300, help="scenes that are only measured on")
     return parser.parse_args()
 
 
@@ -112,32 +113,28 @@ def save_weights(network: nn.Module, *, path: Path) -> None:
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
 
 
-def train(
-    network: nn.Module, *, images: NDArray[np.uint8], depths: NDArray[np.float32], plan: Plan, snapshot: Path
-) -> nn.Module:
+def train(network: nn.Module, *, images: NDArray[np.uint8], depths: NDArray[np.float32], stage: Stage) -> nn.Module:
     """Trains the network and returns the running average of its weights.
 
     Args:
         network: The network; its weights change.
         images: uint8 [N, H, W, 3], RGB.
         depths: float32 [N, H, W], metres, 0 = no surface.
-        plan: Sizes, steps and rates.
-        snapshot: File for the weights reached so far, written now and then.
+        stage: Steps, sizes and rates.
 
     Returns:
         A network with averaged weights, in evaluation mode.
     """
-    batches = draw_batches(images, depths=depths, plan=plan)
+    # Module.to takes a memory format; its type stubs do not say so.
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = copy.deepcopy(network).eval()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-2)
-    steps = plan.half_size_steps + plan.full_size_steps
+    optimiser = torch.optim.AdamW(network.parameters(), lr=stage.rate, weight_decay=1e-2)
     started, total = time.monotonic(), 0.0
-    for step in range(steps):
-        network.train()
-        rate = plan.rate * min(1.0, (step + 1) / _WARM_UP) * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+    network.train()
+    for step, (picture, target) in enumerate(draw_batches(images, depths=depths, stage=stage)):
+        cosine = 0.5 * (1.0 + math.cos(math.pi * step / stage.schedule))
         for group in optimiser.param_groups:
-            group["lr"] = rate
-        picture, target = next(batches)
+            group["lr"] = stage.rate * min(1.0, (step + 1) / _WARM_UP) * cosine
         # bfloat16 halves the time of a step; the weights themselves stay float32.
         with torch.autocast("cpu", torch.bfloat16):
             prediction = network(picture)
@@ -149,24 +146,21 @@ def train(
         _average(averaged, network, min(_EMA_DECAY, (step + 1) / (step + 10)))
         total += loss.item()
         if (step + 1) % 50 == 0:
-            print(f"{step + 1}/{steps} loss {total / 50:.4f} {time.monotonic() - started:.0f} s", flush=True)
+            print(f"{step + 1}/{stage.steps} loss {total / 50:.4f} {time.monotonic() - started:.0f} s", flush=True)
             total = 0.0
-        if (step + 1) % _SNAPSHOT == 0:
-            save_weights(averaged, path=snapshot)
     return averaged
 
 
 def draw_batches(
-    images: NDArray[np.uint8], *, depths: NDArray[np.float32], plan: Plan
+    images: NDArray[np.uint8], *, depths: NDArray[np.float32], stage: Stage
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The batches of a run in order, each prepared on a second thread while the one before is in use."""
-    rng = np.random.default_rng(plan.seed)
+    """The batches of a stage in order, each prepared on a second thread while the one before is in use."""
+    rng = np.random.default_rng(stage.seed)
+    draw = partial(draw_batch, images, depths=depths, rng=rng, batch=stage.batch, half_size=stage.half_size)
     with ThreadPoolExecutor(1) as pool:
         waiting: deque[Future[tuple[torch.Tensor, torch.Tensor]]] = deque()
-        for step in range(plan.half_size_steps + plan.full_size_steps):
-            half_size = step < plan.half_size_steps
-            batch = plan.batch * (2 if half_size else 1)
-            waiting.append(pool.submit(draw_batch, images, depths=depths, rng=rng, batch=batch, half_size=half_size))
+        for _ in range(stage.steps):
+            waiting.append(pool.submit(draw))
             if len(waiting) > _AHEAD:
                 yield waiting.popleft().result()
         while waiting:
@@ -212,19 +206,24 @@ def predict(network: nn.Module, *, images: NDArray[np.uint8]) -> NDArray[np.floa
     return np.concatenate(parts)
 
 
-def report(network: nn.Module, *, plan: Plan, accuracy: Accuracy) -> str:
+def report(network: nn.Module, *, accuracy: Accuracy, scenes: int, held_out: int) -> str:
     """The text of results.toml for a trained network."""
-    lines = ["[network]", f"parameters = {sum(p.numel() for p in network.parameters())}", "", "[training]"]
-    lines += [f"{name} = {value}" for name, value in asdict(plan).items()]
-    lines += [
-        f"training_seeds = [{TRAINING_SEED}, {TRAINING_SEED + plan.scenes - 1}]",
-        f"held_out_seeds = [{HELD_OUT_SEED}, {HELD_OUT_SEED + plan.held_out - 1}]",
+    lines = [
+        f"parameters = {sum(weight.numel() for weight in network.parameters())}",
         f"size_hw = [{HEIGHT}, {WIDTH}]",
         "",
-        "[held_out_rendered_scenes]",
+        "[training]",
+        f"scenes = {scenes}",
+        f"seeds = [{TRAINING_SEED}, {TRAINING_SEED + scenes - 1}]",
+        f"weight_seed = {_WEIGHT_SEED}",
+        f"threads = {_THREADS}",
     ]
-    lines += [f"{name} = {value:.4f}" if isinstance(value, float) else f"{name} = {value}"
-              for name, value in asdict(accuracy).items()]  # fmt: skip
+    for stage in STAGES:
+        lines += ["", "[[training.stages]]"]
+        lines += [f"{name} = {str(value).lower()}" for name, value in asdict(stage).items()]
+    lines += ["", "[held_out_rendered_scenes]", f"seeds = [{HELD_OUT_SEED}, {HELD_OUT_SEED + held_out - 1}]"]
+    for name, value in asdict(accuracy).items():
+        lines.append(f"{name} = {value:.4f}" if isinstance(value, float) else f"{name} = {value}")
     return "\n".join(lines) + "\n"
 
 
