@@ -37,13 +37,13 @@ class _Table:
         self.path = path
         self.where = where
         if not isinstance(raw, dict):
-            raise self.error("", "a table", raw)
+            raise self.error("", "a table", repr(raw))
         self._raw = dict(raw)
         self._taken: list[str] = []
 
-    def error(self, key: str, expected: str, found: object) -> PluginError:
+    def error(self, key: str, expected: str, found: str) -> PluginError:
         where = f"{self.where}.{key}".strip(".") or "the file"
-        return PluginError(f"{self.path}: {where}: expected {expected}, found {found!r}.", "Correct the file.")
+        return PluginError(f"{self.path}: {where}: expected {expected}, found {found}.", "Correct the file.")
 
     def take(self, key: str, kind: type[T], default: T | None = None) -> T:
         self._taken.append(key)
@@ -53,7 +53,7 @@ class _Table:
             return default
         value = self._raw.pop(key)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.error(key, kind.__name__, value)
+            raise self.error(key, kind.__name__, repr(value))
         return value
 
     def optional_int(self, key: str) -> int | None:
@@ -62,7 +62,7 @@ class _Table:
     def texts(self, key: str, *, default: list[object] | None = None) -> tuple[str, ...]:
         values: list[object] = self.take(key, list, default)
         if any(not isinstance(value, str) for value in values):
-            raise self.error(key, "a list of strings", values)
+            raise self.error(key, "a list of strings", repr(values))
         return tuple(str(value) for value in values)
 
     def table(self, key: str) -> _Table:
@@ -87,7 +87,7 @@ def _capabilities(table: _Table) -> Capabilities:
     schemes = table.tables("schemes", _scheme)
     opset: list[object] = table.take("opset", list)
     if len(opset) != 2 or any(not isinstance(version, int) for version in opset):
-        raise table.error("opset", "the oldest and the newest version", opset)
+        raise table.error("opset", "the oldest and the newest version", repr(opset))
     oldest, newest = (int(str(version)) for version in opset)
     read = Capabilities(
         target=table.take("target", str),
@@ -108,7 +108,7 @@ def _capabilities(table: _Table) -> Capabilities:
 def _format(table: _Table) -> NumberFormat:
     granularity = table.take("granularity", str)
     if granularity not in {choice.value for choice in Granularity}:
-        raise table.error("granularity", "tensor or channel", granularity)
+        raise table.error("granularity", "tensor or channel", repr(granularity))
     try:
         read = NumberFormat(
             bits=table.take("bits", int),
@@ -141,10 +141,12 @@ def _variant(table: _Table, name: str, schemes: Mapping[str, Scheme]) -> Variant
     chosen: dict[str, Scheme] = {}
     for precision, scheme in table.table("schemes").rest().items():
         if scheme not in schemes or precision not in precisions:
-            raise table.error(f"schemes.{precision}", f"a precision of {precisions}, a scheme of {[*schemes]}", scheme)
+            raise table.error(
+                f"schemes.{precision}", f"a precision of {precisions}, a scheme of {[*schemes]}", repr(scheme)
+            )
         chosen[precision] = schemes[str(scheme)]
     if not precisions:
-        raise table.error("precisions", "at least one", precisions)
+        raise table.error("precisions", "at least one", repr(precisions))
     variant = Variant(name, table.take("title", str), chosen, precisions, table.texts("cpu_flags", default=[]))
     table.end()
     return variant
@@ -162,12 +164,12 @@ def _operators(table: _Table) -> dict[str, OpRule]:
         group.end()
         for name in names:
             if name in rules:
-                raise group.error("names", "every operator once", name)
+                raise group.error("names", "every operator once", repr(name))
             rules[name] = OpRule(name, remedy, source, attributes, max_rank)
     return rules
 
 
 def _accepted(group: _Table, key: str, value: object) -> tuple[str | int | float, ...]:
     if not isinstance(value, list) or not value or any(not isinstance(item, (str, int, float)) for item in value):
-        raise group.error(f"attributes.{key}", "a list of accepted values", value)
+        raise group.error(f"attributes.{key}", "a list of accepted values", repr(value))
     return tuple(value)

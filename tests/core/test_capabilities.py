@@ -1,0 +1,103 @@
+"""``capabilities.toml`` is read strictly: every mistake is named with file, key, expected and found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from depthdeploy.core.capabilities import load_capabilities
+from depthdeploy.errors import PluginError
+
+GOOD = """
+target = "toy"
+title = "Toy"
+opset = [13, 21]
+artifact = ".bin"
+driver = "toy.driver"
+sdk = "toy-sdk"
+install = "pip install toy-sdk"
+runs_here = false
+
+[variants.one]
+title = "Toy One"
+precisions = ["int8", "fp32"]
+cpu_flags = ["neon"]
+schemes = { int8 = "w7" }
+
+[schemes.w7]
+operators = ["Conv"]
+quantize_output = true
+source = "the manual, page 7"
+[schemes.w7.weights]
+bits = 7
+signed = true
+symmetric = true
+granularity = "channel"
+[schemes.w7.activations]
+bits = 8
+signed = false
+symmetric = false
+granularity = "tensor"
+
+[[operators]]
+names = ["Conv", "Resize"]
+max_rank = 4
+remedy = "Do without."
+source = "the manual"
+[operators.attributes]
+mode = ["nearest", "linear"]
+antialias = [0]
+"""
+
+
+def test_everything_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "capabilities.toml"
+    path.write_text(GOOD)
+    able = load_capabilities(path)
+    assert (able.target, able.opset, able.runs_here, able.install) == ("toy", (13, 21), False, "pip install toy-sdk")
+    variant = able.variants["one"]
+    assert (variant.precisions, variant.cpu_flags) == (("int8", "fp32"), ("neon",))
+    scheme = variant.schemes["int8"]
+    assert (scheme.name, scheme.weights.bits, scheme.weights.container, scheme.weights.qmax) == ("w7", 7, 8, 63)
+    assert (str(scheme.activations), scheme.quantize_output) == ("uint8 asymmetric per tensor", True)
+    assert set(able.operators) == {"Conv", "Resize"}
+    assert able.operators["Resize"].attributes == {"mode": ("nearest", "linear"), "antialias": (0,)}
+    assert able.operators["Resize"].max_rank == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('title = "Toy"\n', 'titel = "Toy"\n', "title: expected str, found nothing"),
+        ("runs_here = false", 'runs_here = false\ncolour = "red"', "colour: expected one of .*found an unknown key"),
+        ("opset = [13, 21]", "opset = [13]", r"opset: expected the oldest and the newest version, found \[13\]"),
+        ("bits = 7", "bits = 9", "schemes.w7.weights: expected a number format"),
+        ("bits = 7", "bits = true", "schemes.w7.weights.bits: expected int, found True"),
+        ('granularity = "channel"', 'granularity = "group"', "granularity: expected tensor or channel, found 'group'"),
+        ('int8 = "w7"', 'int8 = "w8"', "variants.one.schemes.int8: .*found 'w8'"),
+        ('int8 = "w7"', 'int4 = "w7"', "variants.one.schemes.int4"),
+        ('["int8", "fp32"]', "[8]", "variants.one.precisions: expected a list of strings"),
+        (
+            'names = ["Conv", "Resize"]',
+            'names = ["Conv", "Conv"]',
+            r"operators\[0\].names: expected every operator once",
+        ),
+        ("max_rank = 4", "max_ranks = 4", r"operators\[0\].max_ranks"),
+        ('remedy = "Do without."', "", r"operators\[0\].remedy: expected str, found nothing"),
+        ("antialias = [0]", "antialias = 0", r"operators\[0\].attributes.antialias: expected a list"),
+        ("[variants.one]", "[variants.one", "is not TOML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, old: str, new: str, named: str) -> None:
+    path = tmp_path / "capabilities.toml"
+    assert old in GOOD
+    path.write_text(GOOD.replace(old, new))
+    with pytest.raises(PluginError, match=named) as caught:
+        load_capabilities(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="cannot be read"):
+        load_capabilities(tmp_path / "capabilities.toml")
