@@ -19,6 +19,8 @@ ImagePath: TypeAlias = Path | zipfile.Path
 #: Endings of the image formats that are read, in lower case.
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
+# What decode_image reads: Pillow's other parsers are never let near a user's file. MPO opens as JPEG.
+_FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _SMALLEST_SIDE: Final = 32
 _NAMED: Final = 10
 _ORIENTATION: Final = 0x0112
@@ -79,7 +81,7 @@ def _inspected(file: ImagePath) -> ImageFile | str:
 
     try:
         data = file.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             width, height = image.size
             if fault := _fault(
                 image.format or "", image.size, animated=getattr(image, "is_animated", False), data=data
@@ -91,7 +93,7 @@ def _inspected(file: ImagePath) -> ImageFile | str:
     except FileNotFoundError:
         return "it is missing"
     except UnidentifiedImageError:
-        return "it is not an image of a known format"
+        return "it is no JPEG, PNG, WebP, BMP, TIFF or GIF image"
     except OSError as cause:
         return f"it cannot be read: {cause.strerror or cause}"
     except (SyntaxError, ValueError, TypeError, LookupError, struct.error, zipfile.BadZipFile) as cause:

@@ -23,6 +23,9 @@ ImagePath: TypeAlias = Path | zipfile.Path
 #: Photographs with a side under this many pixels are refused: no depth network sees anything in them.
 SMALLEST_SIDE: Final = 32
 
+#: Pillow's names of the formats that are read; its other parsers are never let near a user's file. MPO opens as JPEG.
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+
 _NAMED: Final = 10
 _REMEDY: Final = "Replace it or take it out of the set."
 # What Pillow and zipfile raise for damaged bytes; several of its parsers let their own arithmetic fail.
@@ -73,7 +76,7 @@ def decode_image(path: ImagePath) -> NDArray[np.uint8]:
             than Pillow's limit against decompression bombs, or holds samples without a defined white (float, 32-bit).
     """
     try:
-        with Image.open(io.BytesIO(path.read_bytes())) as image:
+        with Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS) as image:
             _require_photograph(image)
             image.load()
             return np.asarray(_to_rgb(_turned(image)))
@@ -124,7 +127,7 @@ def _fault(path: ImagePath) -> str:
 
 
 def _probe(data: bytes) -> tuple[int, int]:
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _require_photograph(image)
         _require_whole(data, image.format)
         width, height = image.size
@@ -184,5 +187,5 @@ def _reason(cause: BaseException) -> str:
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     if isinstance(cause, UnidentifiedImageError):
-        return "it is not an image of a known format"
+        return "it is no JPEG, PNG, WebP, BMP, TIFF or GIF image"
     return str(cause).rstrip(".") or type(cause).__name__

@@ -222,6 +222,13 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
             assert caught.value.remedy
 
 
+def test_formats_of_other_kinds_are_not_parsed(tmp_path: Path) -> None:
+    for kind in ("PCX", "DDS", "EPS"):
+        _saved(tmp_path / "other.jpg", _quadrants(), format=kind)
+        with pytest.raises(CalibrationError, match=r"other\.jpg .* no JPEG"):
+            decode_image(tmp_path / "other.jpg")
+
+
 def test_one_error_lists_all_bad_files(tmp_path: Path) -> None:
     good = _saved(tmp_path / "good.png", _quadrants())
     bad = [tmp_path / f"bad{number:02}.jpg" for number in range(13)]

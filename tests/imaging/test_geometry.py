@@ -133,6 +133,11 @@ def test_padding_is_the_mean_colour() -> None:
     assert (tensor[0, :, 16:48] != 0).all()
 
 
+def test_padding_is_even_with_the_odd_pixel_behind() -> None:
+    frame = geometry(_contract(ResizeRule.PAD, 33, 32), height=32, width=32)
+    assert frame.inner == (0, 0, 32, 32)
+
+
 def test_cropping_sees_the_middle() -> None:
     image = np.zeros((40, 120, 3), np.uint8)
     image[:, 40:80] = 255
