@@ -64,7 +64,7 @@ def error_map(candidate: NDArray[np.float32], reference: NDArray[np.float32]) ->
         candidate: ``p``, ``[H, W]``, NaN where there is none.
         reference: ``r``, ``[H, W]``.
     """
-    span = float(np.nanmax(reference) - np.nanmin(reference))
+    span = float(np.nanmax(reference) - np.nanmin(reference)) or 1.0
     return 100.0 * np.abs(candidate.astype(np.float64) - reference) / span
 
 

@@ -1,12 +1,15 @@
 """Dense metrics against their formulas written out pixel by pixel, and the protocols' masks."""
 
 import math
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from depthdeploy.core.photos import DepthRange
 from depthdeploy.errors import EvaluationError
@@ -15,7 +18,7 @@ from depthdeploy.evaluation.dense import crop_window, delta_shares, dense_scores
 depths = arrays(np.float64, 24, elements=st.floats(0.1, 80.0))
 
 
-def written_out(d, truth):
+def written_out(d: list[float], truth: list[float]) -> dict[str, float]:
     n = len(truth)
     logs = [math.log(a) - math.log(b) for a, b in zip(d, truth, strict=True)]
     mean_log = sum(logs) / n
@@ -33,7 +36,7 @@ def written_out(d, truth):
 
 
 @given(depths, depths)
-def test_every_metric_is_its_formula(d, truth):
+def test_every_metric_is_its_formula(d: NDArray[np.float64], truth: NDArray[np.float64]) -> None:
     expected = written_out(d.tolist(), truth.tolist())
     found = dense_scores(d, truth)
     assert found.keys() == expected.keys()
@@ -42,13 +45,15 @@ def test_every_metric_is_its_formula(d, truth):
 
 
 @given(depths, depths, st.randoms(use_true_random=False))
-def test_the_order_of_pixels_does_not_matter(d, truth, random):
+def test_the_order_of_pixels_does_not_matter(
+    d: NDArray[np.float64], truth: NDArray[np.float64], random: Random
+) -> None:
     order = list(range(d.size))
     random.shuffle(order)
     assert dense_scores(d[order], truth[order]) == pytest.approx(dense_scores(d, truth), rel=1e-9, abs=1e-6)
 
 
-def test_a_perfect_prediction():
+def test_a_perfect_prediction() -> None:
     truth = np.linspace(0.5, 9, 50)
     scores = dense_scores(truth, truth)
     assert {name for name, value in scores.items() if value == 0} == {
@@ -57,17 +62,17 @@ def test_a_perfect_prediction():
     assert [scores[f"delta{k}"] for k in (1, 2, 3)] == [100, 100, 100]
 
 
-def test_a_ratio_of_exactly_the_threshold_is_outside():
+def test_a_ratio_of_exactly_the_threshold_is_outside() -> None:
     truth = np.array([1.0, 1.25, 2.0, 2.5])
     shares = delta_shares(np.array([1.25, 1.0, 2.5, 2.0]), truth)
     assert shares == {"delta1": 0.0, "delta2": 100.0, "delta3": 100.0}
 
 
-def test_a_prediction_that_is_not_positive_is_outside_every_threshold():
+def test_a_prediction_that_is_not_positive_is_outside_every_threshold() -> None:
     assert delta_shares(np.array([0.0, -1.0]), np.array([1.0, 1.0])) == {"delta1": 0.0, "delta2": 0.0, "delta3": 0.0}
 
 
-def test_unmeasured_and_out_of_range_pixels_are_not_scored():
+def test_unmeasured_and_out_of_range_pixels_are_not_scored() -> None:
     truth = np.array([[0.0, 0.05, 0.1, 5.0], [10.0, 10.001, np.nan, 3.0]], dtype=np.float32)
     valid = valid_pixels(truth, DepthRange(0.1, 10.0))
     assert valid.tolist() == [[False, False, True, True], [True, False, False, True]]
@@ -82,7 +87,7 @@ def test_unmeasured_and_out_of_range_pixels_are_not_scored():
         ("garg", (375, 1242), ((153, 371), (44, 1197))),
     ],
 )
-def test_the_windows_of_the_published_protocols(crop, size, window):
+def test_the_windows_of_the_published_protocols(crop: str, size: Any, window: Any) -> None:
     rows, columns = crop_window(crop, *size)
     assert ((rows.start, rows.stop), (columns.start, columns.stop)) == window
     truth = np.full(size, 2.0, dtype=np.float32)
@@ -90,14 +95,14 @@ def test_the_windows_of_the_published_protocols(crop, size, window):
     assert valid.sum() == (window[0][1] - window[0][0]) * (window[1][1] - window[1][0])
 
 
-def test_crops_that_cannot_be_applied():
+def test_crops_that_cannot_be_applied() -> None:
     with pytest.raises(EvaluationError, match="480x640 frames, this one is 240x320"):
         crop_window("eigen-nyu", 240, 320)
     with pytest.raises(EvaluationError, match="eigen-nyu, eigen-kitti, garg"):
         crop_window("eigen", 480, 640)
 
 
-def test_nothing_to_score():
+def test_nothing_to_score() -> None:
     with pytest.raises(EvaluationError, match="no valid pixel"):
         dense_scores(np.empty(0), np.empty(0))
     with pytest.raises(EvaluationError, match="3 predictions and 2"):

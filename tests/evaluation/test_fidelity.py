@@ -2,12 +2,14 @@
 
 import math
 import statistics
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from depthdeploy.core.depth import Alignment, DepthKind
 from depthdeploy.errors import EvaluationError
@@ -19,7 +21,7 @@ maps = arrays(np.float32, (4, 6), elements=st.one_of(sixteenths, sixteenths, six
 positive_maps = arrays(np.float32, (4, 6), elements=sixteenths)
 
 
-def written_out(p, r, aligned):
+def written_out(p: list[float], r: list[float], aligned: bool) -> dict[str, float]:
     pairs = [(a, b) for a, b in zip(p, r, strict=True) if b > 0]
     scale = statistics.median(b for _, b in pairs) / statistics.median(a for a, _ in pairs) if aligned else 1.0
     pairs = [(scale * a, b) for a, b in pairs]
@@ -37,7 +39,7 @@ def written_out(p, r, aligned):
 
 
 @given(positive_maps, maps.filter(lambda m: m.any()), st.booleans())
-def test_every_metric_is_its_formula(prediction, reference, aligned):
+def test_every_metric_is_its_formula(prediction: NDArray[Any], reference: NDArray[np.float32], aligned: bool) -> None:
     alignment = Alignment.MEDIAN if aligned else Alignment.NONE
     found = fidelity_scores(prediction, FloatMap.of(reference), alignment=alignment)
     expected = written_out(prediction.ravel().tolist(), reference.ravel().tolist(), aligned)
@@ -49,7 +51,7 @@ def test_every_metric_is_its_formula(prediction, reference, aligned):
         assert found[name] == pytest.approx(value, rel=1e-9, abs=slack), name
 
 
-def test_zeros_of_the_reference_have_no_ratio_but_count_in_sqnr():
+def test_zeros_of_the_reference_have_no_ratio_but_count_in_sqnr() -> None:
     reference = FloatMap.of(np.array([[0.0, 1.0, 2.0, 4.0]], dtype=np.float32))
     assert reference.kept.tolist() == [1.0, 2.0, 4.0]
     scores = fidelity_scores(np.array([[3.0, 1, 2, 4]], dtype=np.float32), reference, alignment=Alignment.MEDIAN)
@@ -59,7 +61,9 @@ def test_zeros_of_the_reference_have_no_ratio_but_count_in_sqnr():
 
 
 @given(positive_maps, positive_maps)
-def test_a_factor_moves_sqnr_and_leaves_aligned_figures(prediction, reference):
+def test_a_factor_moves_sqnr_and_leaves_aligned_figures(
+    prediction: NDArray[Any], reference: NDArray[np.float32]
+) -> None:
     prepared = FloatMap.of(reference)
     once = fidelity_scores(prediction, prepared, alignment=Alignment.MEDIAN)
     doubled = fidelity_scores(prediction * np.float32(2), prepared, alignment=Alignment.MEDIAN)
@@ -67,7 +71,7 @@ def test_a_factor_moves_sqnr_and_leaves_aligned_figures(prediction, reference):
         assert doubled[name] == pytest.approx(once[name], rel=1e-12)
 
 
-def test_the_same_map_is_capped_and_stays_a_number():
+def test_the_same_map_is_capped_and_stays_a_number() -> None:
     scores = fidelity_scores(
         np.ones((2, 2), np.float32), FloatMap.of(np.ones((2, 2), np.float32)), alignment=Alignment.NONE
     )
@@ -76,14 +80,14 @@ def test_the_same_map_is_capped_and_stays_a_number():
     assert scores["max_abs"] == 0.0
 
 
-def test_a_wrong_metric_scale_is_a_loss_and_a_relative_one_is_not():
+def test_a_wrong_metric_scale_is_a_loss_and_a_relative_one_is_not() -> None:
     assert fidelity_alignment(DepthKind.METRIC_DEPTH) is Alignment.NONE
     assert {fidelity_alignment(kind) for kind in (DepthKind.RELATIVE_DEPTH, DepthKind.INVERSE_DEPTH)} == {
         Alignment.MEDIAN
     }
 
 
-def test_what_cannot_be_compared():
+def test_what_cannot_be_compared() -> None:
     reference = FloatMap.of(np.array([[1.0, 2.0]], dtype=np.float32))
     with pytest.raises(EvaluationError, match="no prediction is positive"):
         FloatMap.of(np.array([[-1.0, 0.0]], dtype=np.float32))

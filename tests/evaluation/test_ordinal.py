@@ -14,7 +14,7 @@ from depthdeploy.evaluation.ordinal import PairCount, count_pairs, sample_biline
 from depthdeploy.imaging.geometry import geometry
 
 
-def random_pairs(random, count, height, width):
+def random_pairs(random: np.random.Generator, count: int, height: int, width: int) -> list[PointPair]:
     points = np.stack([random.integers(0, height, (count, 2)), random.integers(0, width, (count, 2))], axis=2)
     return [PointPair((int(a[0]), int(a[1])), (int(b[0]), int(b[1]))) for a, b in points]
 
@@ -22,7 +22,9 @@ def random_pairs(random, count, height, width):
 @pytest.mark.parametrize("rule", list(ResizeRule))
 @pytest.mark.parametrize("size", [(60, 90), (31, 17), (400, 300)])
 @pytest.mark.parametrize("shape", [(32, 64), (16, 32)])
-def test_points_are_sampled_as_if_the_prediction_had_the_size_of_the_photograph(rule, size, shape):
+def test_points_are_sampled_as_if_the_prediction_had_the_size_of_the_photograph(
+    rule: ResizeRule, size: tuple[int, int], shape: tuple[int, int]
+) -> None:
     random = np.random.default_rng(7)
     frame = geometry(InputContract(32, 64, resize=rule), height=size[0], width=size[1])
     prediction = random.uniform(0, 1, shape).astype(np.float32)
@@ -40,7 +42,7 @@ def test_points_are_sampled_as_if_the_prediction_had_the_size_of_the_photograph(
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.integers(2, 6))
-def test_bilinear_sampling_is_its_formula(seed, height, width):
+def test_bilinear_sampling_is_its_formula(seed: int, height: int, width: int) -> None:
     random = np.random.default_rng(seed)
     prediction = random.uniform(0, 1, (height, width)).astype(np.float32)
     row, column = random.uniform(0, height - 1), random.uniform(0, width - 1)
@@ -56,7 +58,7 @@ def test_bilinear_sampling_is_its_formula(seed, height, width):
 
 
 @pytest.mark.parametrize("nearer_is_larger", [True, False])
-def test_a_constant_prediction_gets_nothing_right(nearer_is_larger):
+def test_a_constant_prediction_gets_nothing_right(nearer_is_larger: bool) -> None:
     frame = geometry(InputContract(32, 32), height=77, width=53)
     pairs = random_pairs(np.random.default_rng(0), 500, 77, 53)
     constant = np.full((32, 32), 0.3, dtype=np.float32)
@@ -64,7 +66,7 @@ def test_a_constant_prediction_gets_nothing_right(nearer_is_larger):
     assert (count.accuracy, count.ties, count.pairs) == (0.0, 500, 500)
 
 
-def test_the_wrong_sign_turns_95_into_5():
+def test_the_wrong_sign_turns_95_into_5() -> None:
     frame = geometry(InputContract(20, 20), height=20, width=20)
     prediction = np.arange(400, dtype=np.float32).reshape(20, 20)
     pairs = [PointPair((19, column), (0, column)) for column in range(19)] + [PointPair((0, 19), (19, 19))]
@@ -73,7 +75,7 @@ def test_the_wrong_sign_turns_95_into_5():
 
 
 @given(st.floats(0.01, 100), st.floats(-50, 50))
-def test_no_scale_and_no_shift_changes_the_order(scale, shift):
+def test_no_scale_and_no_shift_changes_the_order(scale: float, shift: float) -> None:
     random = np.random.default_rng(3)
     frame = geometry(InputContract(24, 24), height=50, width=40)
     levels = random.integers(0, 256, (24, 24)).astype(np.float64)
@@ -85,7 +87,7 @@ def test_no_scale_and_no_shift_changes_the_order(scale, shift):
 
 
 @given(st.integers(1, 3000), st.data())
-def test_the_wilson_interval_solves_its_equation(pairs, data):
+def test_the_wilson_interval_solves_its_equation(pairs: int, data: st.DataObject) -> None:
     right = data.draw(st.integers(0, pairs))
     share = right / pairs
     low, high = wilson_interval(right, pairs)
@@ -96,17 +98,17 @@ def test_the_wilson_interval_solves_its_equation(pairs, data):
         assert abs(share - bound) == pytest.approx(1.959963984540054 * math.sqrt(bound * (1 - bound) / pairs), abs=1e-9)
 
 
-def test_a_published_wilson_interval():
+def test_a_published_wilson_interval() -> None:
     # Newcombe 1998, table I: 81 of 263
     assert wilson_interval(81, 263) == pytest.approx((25.53, 36.62), abs=0.01)
 
 
-def test_no_pairs():
+def test_no_pairs() -> None:
     frame = geometry(InputContract(8, 8), height=8, width=8)
     assert count_pairs(np.eye(8, dtype=np.float32), [], frame, nearer_is_larger=True) == PairCount()
 
 
-def test_all_of_da2k_takes_well_under_a_second():
+def test_all_of_da2k_takes_well_under_a_second() -> None:
     random = np.random.default_rng(0)
     prediction = random.uniform(0, 1, (518, 518)).astype(np.float32)
     contract = InputContract(518, 518)

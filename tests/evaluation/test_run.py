@@ -1,24 +1,50 @@
 """One pass over photographs: what is scored, in which order, what is refused and what is remarked."""
 
 import tracemalloc
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from depthdeploy.core.depth import DepthKind, ResizeRule
-from depthdeploy.core.metrics import Evidence, MetricKind
-from depthdeploy.core.photos import DepthRange
+from depthdeploy.core.depth import DepthContract, DepthKind, InputContract, ResizeRule
+from depthdeploy.core.metrics import Evaluation, Evidence, MetricKind
+from depthdeploy.core.photos import DepthRange, Photo, PhotoSet
+from depthdeploy.core.progress import Progress, silent
 from depthdeploy.errors import CalibrationError, EvaluationError
-from depthdeploy.evaluation.run import evaluate
+from depthdeploy.evaluation.run import EvaluationResult, evaluate
+from depthdeploy.evaluation.scoring import Candidate
+from depthdeploy.imaging.stream import Loaded
+
+Change = Callable[[NDArray[Any]], NDArray[Any]]
 
 
-def coarse(prediction):
+class World(Protocol):
+    """What ``make_world`` gives."""
+
+    photoset: PhotoSet
+    depth: DepthContract
+    contract: InputContract
+    runs: dict[str, int]
+    loaded: Callable[[], Iterable[Loaded]]
+
+    def candidate(self, name: str, change: Change = ..., evidence: Evidence = ...) -> Candidate: ...
+
+
+def coarse(prediction: NDArray[Any]) -> NDArray[Any]:
     """A prediction on 16 levels."""
     return np.round(prediction * 16) / 16
 
 
-def run(world, *candidates, gallery=0, reference=None, **options):
+def run(
+    world: World,
+    *candidates: Candidate,
+    gallery: int = 0,
+    reference: Candidate | None = None,
+    progress: Progress = silent,
+) -> EvaluationResult:
     reference = reference or world.candidate("fp32", evidence=Evidence.REFERENCE)
     return evaluate(
         world.photoset,
@@ -28,17 +54,17 @@ def run(world, *candidates, gallery=0, reference=None, **options):
         reference=reference,
         candidates=candidates,
         gallery=gallery,
-        **options,
+        progress=progress,
     )
 
 
-def by(result, kind, candidate):
+def by(result: EvaluationResult, kind: MetricKind, candidate: str) -> Evaluation:
     (found,) = [e for e in result.evaluations if e.kind is kind and e.candidate == candidate]
     return found
 
 
 @pytest.mark.parametrize("kind", list(DepthKind))
-def test_an_exact_network_is_exact_whatever_it_predicts(make_world, kind):
+def test_an_exact_network_is_exact_whatever_it_predicts(make_world: Callable[..., World], kind: DepthKind) -> None:
     result = run(make_world(kind), reference=None)
     dense, ordinal = by(result, MetricKind.DENSE, "fp32"), by(result, MetricKind.ORDINAL, "fp32")
     assert dense.metrics["abs_rel"].mean == pytest.approx(0, abs=1e-5)
@@ -47,9 +73,9 @@ def test_an_exact_network_is_exact_whatever_it_predicts(make_world, kind):
     assert result.remarks == ()
 
 
-def test_every_figure_in_order_with_its_terms(make_world):
+def test_every_figure_in_order_with_its_terms(make_world: Callable[..., World]) -> None:
     world = make_world()
-    seen = []
+    seen: list[tuple[int, int]] = []
     result = run(
         world,
         world.candidate("emulated int8", coarse),
@@ -76,7 +102,7 @@ def test_every_figure_in_order_with_its_terms(make_world):
     assert world.runs == {"fp32": 6, "emulated int8": 6, "artifact": 6}
 
 
-def test_pairs_by_stratum_with_their_ties(make_world):
+def test_pairs_by_stratum_with_their_ties(make_world: Callable[..., World]) -> None:
     world = make_world()
     flat = world.candidate("flat", lambda p: np.where(p > p.max() * 0.9, p, 0.5))
     ordinal = by(run(world, flat), MetricKind.ORDINAL, "flat")
@@ -88,14 +114,14 @@ def test_pairs_by_stratum_with_their_ties(make_world):
     assert set(ordinal.metrics) == {"accuracy"}
 
 
-def test_photographs_alone_give_fidelity_alone(make_world):
+def test_photographs_alone_give_fidelity_alone(make_world: Callable[..., World]) -> None:
     world = make_world(depth_range=None, points=False)
     result = run(world, world.candidate("int8", coarse))
     assert [e.kind for e in result.evaluations] == [MetricKind.FIDELITY]
     assert run(world).evaluations == ()
 
 
-def test_what_a_crop_leaves_out_is_not_scored_and_is_said(make_world):
+def test_what_a_crop_leaves_out_is_not_scored_and_is_said(make_world: Callable[..., World]) -> None:
     world = make_world()
     world.contract = replace(world.contract, height=48, width=32, resize=ResizeRule.CROP)
     result = run(world)
@@ -111,13 +137,15 @@ def test_what_a_crop_leaves_out_is_not_scored_and_is_said(make_world):
     [
         (lambda p: p * np.nan, "NaN or infinity"),
         (lambda p: np.where(p == p.max(), np.inf, p), "NaN or infinity"),
-        (lambda p: np.zeros_like(p), "is 0 everywhere"),
+        (np.zeros_like, "is 0 everywhere"),
         (lambda p: np.repeat(p, 2, axis=1), r"is \[1, 2, 48, 64\]"),
         (lambda p: p.ravel(), "is \\[3072\\]"),
         (lambda p: p[:, :, ::2, ::2], "768 values where the reference has 3072"),
     ],
 )
-def test_what_cannot_be_scored_is_named_and_never_scored(make_world, change, message):
+def test_what_cannot_be_scored_is_named_and_never_scored(
+    make_world: Callable[..., World], change: Change, message: str
+) -> None:
     world = make_world()
     bad = world.candidate("int8", lambda p: change(p) if world.runs["int8"] == 3 else p)
     with pytest.raises(EvaluationError, match=message) as caught:
@@ -126,7 +154,7 @@ def test_what_cannot_be_scored_is_named_and_never_scored(make_world, change, mes
     assert caught.value.remedy
 
 
-def test_no_photograph_and_no_valid_pixel(make_world):
+def test_no_photograph_and_no_valid_pixel(make_world: Callable[..., World]) -> None:
     world = make_world(count=0)
     with pytest.raises(EvaluationError, match="rooms has no photograph"):
         run(world)
@@ -134,24 +162,26 @@ def test_no_photograph_and_no_valid_pixel(make_world):
         run(make_world(depth_range=DepthRange(20.0, 30.0)))
 
 
-def test_depth_of_another_size_than_its_photograph(make_world, monkeypatch):
+def test_depth_of_another_size_than_its_photograph(
+    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = make_world()
     monkeypatch.setattr(type(world.photoset), "depth", lambda self, photo: np.ones((3, 4), np.float32))
     with pytest.raises(EvaluationError, match=r"room-0\.png: measured depth is \[3, 4\]"):
         run(world)
 
 
-def test_an_error_of_the_photographs_or_of_a_runtime_passes(make_world):
+def test_an_error_of_the_photographs_or_of_a_runtime_passes(make_world: Callable[..., World]) -> None:
     world = make_world()
 
-    def broken(_tensor):
+    def broken(_tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         raise CalibrationError("A photograph cannot be read.")
 
     with pytest.raises(CalibrationError):
         run(world, replace(world.candidate("int8"), predict=broken))
 
 
-def test_names_must_differ_and_images_must_come(make_world):
+def test_names_must_differ_and_images_must_come(make_world: Callable[..., World]) -> None:
     world = make_world()
     with pytest.raises(ValueError, match="share a name"):
         run(world, world.candidate("fp32"))
@@ -160,7 +190,7 @@ def test_names_must_differ_and_images_must_come(make_world):
         run(world)
 
 
-def test_a_wrong_sign_is_remarked(make_world):
+def test_a_wrong_sign_is_remarked(make_world: Callable[..., World]) -> None:
     world = make_world(DepthKind.INVERSE_DEPTH)
     upside_down = world.candidate("fp32", lambda p: 2 - p, Evidence.REFERENCE)
     remarks = run(world, reference=upside_down).remarks
@@ -168,20 +198,20 @@ def test_a_wrong_sign_is_remarked(make_world):
     assert any("falls with measured inverse depth on 6 of 6" in remark for remark in remarks)
 
 
-def test_a_wrong_unit_is_remarked(make_world):
+def test_a_wrong_unit_is_remarked(make_world: Callable[..., World]) -> None:
     world = make_world(DepthKind.METRIC_DEPTH)
     millimetres = world.candidate("fp32", lambda p: p * 1000, Evidence.REFERENCE)
     (remark,) = run(world, reference=millimetres).remarks
     assert "1e+03 times the measured depth" in remark
 
 
-def test_a_runtime_that_writes_into_the_same_memory_is_scored_right(make_world):
+def test_a_runtime_that_writes_into_the_same_memory_is_scored_right(make_world: Callable[..., World]) -> None:
     world = make_world()
     buffer = np.empty((1, 1, 48, 64), np.float32)
 
     fresh = world.candidate("fresh", coarse)
 
-    def into_buffer(tensor):
+    def into_buffer(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         buffer[:] = fresh.predict(tensor)
         return buffer
 
@@ -190,7 +220,7 @@ def test_a_runtime_that_writes_into_the_same_memory_is_scored_right(make_world):
     assert again.per_image == by(result, MetricKind.FIDELITY, "fresh").per_image
 
 
-def test_the_worst_photographs_and_an_even_choice(make_world):
+def test_the_worst_photographs_and_an_even_choice(make_world: Callable[..., World]) -> None:
     world = make_world(count=40)
     noise = np.random.default_rng(0).normal(0, 1, (40, 1, 1, 48, 64))
     size = np.where(np.isin(np.arange(40), [7, 23]), 0.2, 0.01)
@@ -205,8 +235,8 @@ def test_the_worst_photographs_and_an_even_choice(make_world):
     assert run(world, world.candidate("coarse", coarse)).gallery == ()
 
 
-def test_memory_does_not_grow_with_the_photographs(make_world):
-    def peak(count):
+def test_memory_does_not_grow_with_the_photographs(make_world: Callable[..., World]) -> None:
+    def peak(count: int) -> int:
         world = make_world(count=count)
         tracemalloc.start()
         run(world, world.candidate("int8", coarse), gallery=2)
@@ -218,3 +248,22 @@ def test_memory_does_not_grow_with_the_photographs(make_world):
     few, many = peak(20), peak(120)
     # the figures of a photograph take a few kilobytes; a kept map would take 12
     assert (many - few) / 100 < 8_000
+
+
+def test_a_prediction_where_nothing_was_measured_does_not_matter(
+    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(DepthKind.METRIC_DEPTH, points=False)
+    whole = type(world.photoset).depth
+
+    def half(photoset: PhotoSet, photo: Photo) -> NDArray[np.float32]:
+        depth = whole(photoset, photo)
+        assert depth is not None
+        return np.where(np.arange(64) < 32, depth, np.float32(0))
+
+    monkeypatch.setattr(type(world.photoset), "depth", half)
+    garbage = world.candidate("garbage", lambda p: np.where(np.arange(64) < 32, p, 7.5))
+    result = run(world, garbage)
+    exact, other = by(result, MetricKind.DENSE, "fp32"), by(result, MetricKind.DENSE, "garbage")
+    assert other.metrics == exact.metrics
+    assert exact.weight == 6 * 48 * 32

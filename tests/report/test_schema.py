@@ -58,8 +58,7 @@ def test_what_is_no_report_is_refused(report: Report, validator: Draft202012Vali
 
 def objects(schema: dict[str, Any], path: str = "report") -> Iterator[tuple[str, dict[str, Any]]]:
     yield path, schema
-    for name, definition in schema.get("$defs", {}).items():
-        yield name, definition
+    yield from schema.get("$defs", {}).items()
 
 
 @pytest.mark.parametrize(("name", "schema"), list(objects(SCHEMA)))
