@@ -190,10 +190,12 @@ class Percentile:
     """The range leaves out the rarest values at both ends: they saturate, and all other steps become finer.
 
     Attributes:
-        percentile: the upper bound; the lower one is ``100 - percentile``. Within one bin of the exact order statistic.
+        percentile: the upper bound; the lower one is ``100 - percentile``, both within a bin of the exact order
+            statistic. 99.999 was best of 99.9, 99.99, 99.999 and 100 for two trained depth networks, in SQNR on
+            photographs that were not observed.
     """
 
-    percentile: float = 99.99
+    percentile: float = 99.999
 
     def __post_init__(self) -> None:
         if not 50 < self.percentile <= 100:

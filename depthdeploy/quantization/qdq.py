@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -189,4 +190,5 @@ def _write(model: ir.Model, out: Path) -> None:
             f"{out} cannot be written: {cause.strerror or cause}.", "Check the folder's rights and free space."
         ) from cause
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # there is nothing to remove after the renaming, or where nothing could be written
+            temporary.unlink()

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes.common import ShapeInferencePass
 
 from depthdeploy.core.model import OnnxModel
 from depthdeploy.inference import OnnxSession, threads
@@ -38,12 +37,14 @@ class Taps:
         session: the graph with the outlets as outputs.
         input: the graph's input, which is tapped without the session.
         rounds: the outlets of one run each; together they are too large to be held, so a photograph takes several runs.
+        floored: the tensors of which only the largest value is read, because nothing in them is below 0.
         workers: how many runs may be under way at once.
     """
 
     session: OnnxSession
     input: str
     rounds: tuple[Outlets, ...]
+    floored: frozenset[str]
     workers: int
 
     def read(self, tensor: NDArray[np.generic], outlets: Outlets) -> dict[str, Array]:
@@ -51,12 +52,13 @@ class Taps:
         wanted = [name for outputs in outlets.values() for name in outputs if name != self.input]
         arrays = dict(zip(wanted, self.session.run(tensor, wanted), strict=True))
         arrays[self.input] = tensor
-        return {name: _flat([arrays[output] for output in outputs]) for name, outputs in outlets.items()}
+        return {name: self._values(name, [arrays[output] for output in outputs]) for name, outputs in outlets.items()}
 
-
-def _flat(arrays: Sequence[NDArray[np.generic]]) -> Array:
-    parts = [np.asarray(array, dtype=np.float32).reshape(-1) for array in arrays]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _values(self, name: str, arrays: Sequence[NDArray[np.generic]]) -> Array:
+        parts = [np.asarray(array, dtype=np.float32).reshape(-1) for array in arrays]
+        if name in self.floored:
+            parts.append(np.zeros(1, dtype=np.float32))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 @contextmanager
@@ -74,7 +76,6 @@ def tapped(model: OnnxModel, names: Sequence[str], *, extremes: bool) -> Iterato
         ModelError: the graph cannot be read, or ONNX Runtime refuses it.
     """
     graph_model = topology.load(model)
-    ShapeInferencePass()(graph_model)
     graph = graph_model.graph
     values = {value.name: value for node in graph for value in node.outputs}
     whole = {value.name for value in graph.outputs}
@@ -95,7 +96,8 @@ def tapped(model: OnnxModel, names: Sequence[str], *, extremes: bool) -> Iterato
         peak = sum(_bytes(values[name]) for name in names if name in values)
         workers = max(1, min(threads(), _MOST_WORKERS, _BUDGET // max(peak, 1)))
         session = OnnxSession(path, intra_threads=max(1, threads() // workers))
-        yield Taps(session, model.input.name, _rounds(outlets, sizes), workers)
+        floored = frozenset(name for name, outputs in outlets.items() if len(outputs) == 1 and outputs[0] != name)
+        yield Taps(session, model.input.name, _rounds(outlets, sizes), floored, workers)
 
 
 def _rounds(outlets: Outlets, sizes: Mapping[str, int]) -> tuple[Outlets, ...]:
@@ -126,10 +128,11 @@ def _expose(graph: ir.Graph, value: ir.Value) -> str:
 
 
 def _reduce(graph: ir.Graph, value: ir.Value) -> tuple[str, ...]:
-    """Outputs with the largest and, unless it is known to be at least 0, the smallest value of a tensor.
+    """Outputs with the largest and, unless nothing in it can be below 0, the smallest value of a tensor.
 
-    A grid holds 0 in any case, so behind a ``Relu`` 0 stands for the smallest value. ``GlobalMaxPool`` gives the
-    largest one per channel: unlike ``ReduceMax`` it runs in ONNX Runtime's blocked layout, without a copy.
+    A grid holds 0 in any case, so behind a ``Relu`` 0 stands for the smallest value and saves a pass over the tensor.
+    ``GlobalMaxPool`` gives the largest value per channel: unlike ``ReduceMax`` it runs in ONNX Runtime's blocked
+    layout, without a copy.
     """
     producer = value.producer()
     name = topology.name_of(value)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.passes.common import ShapeInferencePass
 
 from depthdeploy.core.model import OnnxModel
 from depthdeploy.errors import ModelError
@@ -33,7 +34,7 @@ SELECTING = frozenset({"Gather", "Slice", "Split"})
 
 
 def load(model: OnnxModel | ir.Model) -> ir.Model:
-    """The graph of a handle, read anew; a graph already in memory is given back.
+    """The graph of a handle, read anew, with types and shapes; a graph already in memory is given back as it is.
 
     Raises:
         ModelError: the file is missing or not an ONNX graph.
@@ -41,9 +42,11 @@ def load(model: OnnxModel | ir.Model) -> ir.Model:
     if isinstance(model, ir.Model):
         return model
     try:
-        return ir.load(model.path)
+        stored = ir.load(model.path)
     except OSError as cause:
         raise ModelError(f"{model.path} cannot be read: {cause.strerror or cause}.", "Check the path.") from cause
+    ShapeInferencePass()(stored)
+    return stored
 
 
 def constant(value: ir.Value | None) -> NDArray[np.generic] | None:

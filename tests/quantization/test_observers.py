@@ -90,7 +90,7 @@ def test_nothing_observed_is_no_range(observer: MinMax | Percentile) -> None:
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("minmax", "minmax"), ("percentile", "percentile(99.99)"), ("percentile:99.9", "percentile(99.9)")],
+    [("minmax", "minmax"), ("percentile", "percentile(99.999)"), ("percentile:99.9", "percentile(99.9)")],
 )
 def test_names(text: str, name: str) -> None:
     assert parse_observer(text).name == name

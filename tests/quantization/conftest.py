@@ -1,0 +1,77 @@
+"""Graphs on disk, their statistics, and schemes to quantize them with."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from depthdeploy.core.depth import DepthContract, DepthKind, InputContract
+from depthdeploy.core.digest import sha256_file
+from depthdeploy.core.model import LegalModel, OnnxModel
+from depthdeploy.core.quant import Granularity, NumberFormat, Scheme
+from depthdeploy.core.target import Support
+from depthdeploy.core.tensor import TensorSpec
+
+Store = Callable[[onnx.ModelProto], OnnxModel]
+Schemes = Callable[..., Scheme]
+
+OPERATORS = frozenset(
+    {"Add", "AveragePool", "Clip", "Concat", "Conv", "ConvTranspose", "Flatten", "Gemm", "GlobalAveragePool", "MatMul"}
+    | {"MaxPool", "Pad", "Relu", "Reshape", "Resize", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
+)
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    shape = tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
+    return TensorSpec(value.name, "float32", shape)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A graph as a stored model."""
+
+    def stored(proto: onnx.ModelProto) -> OnnxModel:
+        path = tmp_path / f"{proto.graph.name}.onnx"
+        onnx.save(proto, path)
+        entry, out = _spec(proto.graph.input[0]), _spec(proto.graph.output[0])
+        contract = InputContract(entry.shape[2], entry.shape[3])
+        depth = DepthContract(DepthKind.INVERSE_DEPTH)
+        opset = proto.opset_import[0].version
+        return OnnxModel(path, sha256_file(path), opset, entry, out, contract, depth, proto.graph.name)
+
+    return stored
+
+
+@pytest.fixture
+def legal() -> Callable[[OnnxModel], LegalModel]:
+    """A stored model as one that a target accepts."""
+    return lambda model: LegalModel(model, "test", "any", Support(()))
+
+
+@pytest.fixture
+def photos() -> list[NDArray[np.float32]]:
+    """Eight tensors in the place of photographs, of different contrast."""
+    rng = np.random.default_rng(7)
+    return [(rng.standard_normal((1, 3, 32, 32)) * (0.5 + 0.25 * index)).astype(np.float32) for index in range(8)]
+
+
+@pytest.fixture
+def scheme() -> Schemes:
+    """uint8 activations and int8 per-channel weights, as CPUs have them, with exceptions by name."""
+
+    def made(
+        *,
+        bits: int = 8,
+        operators: frozenset[str] = OPERATORS,
+        quantize_output: bool = False,
+        activations: NumberFormat | None = None,
+        granularity: Granularity = Granularity.CHANNEL,
+    ) -> Scheme:
+        weights = NumberFormat(bits, True, True, granularity)
+        chosen = activations or NumberFormat(8, False, False, Granularity.TENSOR)
+        return Scheme(f"u8s{bits}", weights, chosen, operators, quantize_output)
+
+    return made
