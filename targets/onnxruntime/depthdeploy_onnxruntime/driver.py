@@ -91,6 +91,8 @@ def _session(path: str, settings: Mapping[str, object], profile: str = "") -> or
     options.intra_op_num_threads = int(str(settings.get("threads") or 0))
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Threads that wait by spinning take the processors from whatever is measured beside this session.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if profile:
         options.enable_profiling = True
         options.profile_file_prefix = profile
