@@ -53,10 +53,10 @@ class DeadCodeElimination:
 
     def __call__(self, model: ir.Model) -> bool:
         """Rewrite in place; whether anything was changed."""
-        before = (len(model.graph), len(model.graph.initializers))
+        before = (len(model.graph), len(model.graph.initializers), len(model.opset_imports))
         common.RemoveUnusedNodesPass()(model)
         common.RemoveUnusedOpsetsPass()(model)
-        return before != (len(model.graph), len(model.graph.initializers))
+        return before != (len(model.graph), len(model.graph.initializers), len(model.opset_imports))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,123 @@
+"""What an OpenVINO IR holds: a network in XML, its constants in a file beside it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from depthdeploy.core.digest import sha256_file
+from depthdeploy.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class IrSummary:
+    """An OpenVINO IR in figures.
+
+    Attributes:
+        path: the ``.xml`` file.
+        sha256: of the ``.xml`` file.
+        bytes: of both files.
+        weights_bytes: of the ``.bin`` file.
+        version: of the format.
+        inputs: ``name f32[1,3,H,W]`` each.
+        outputs: likewise.
+        layers: type -> how many, ``Const`` among them.
+        precisions: element type of constants -> bytes in the ``.bin`` file.
+    """
+
+    path: Path
+    sha256: str
+    bytes: int
+    weights_bytes: int
+    version: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    layers: Mapping[str, int]
+    precisions: Mapping[str, int]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and texts, for a table."""
+        listed = ", ".join(f"{name} {number:,}" for name, number in self.layers.items())
+        stored = ", ".join(f"{name} {number:,} bytes" for name, number in self.precisions.items())
+        return [
+            ("format", f"OpenVINO IR version {self.version}"),
+            *(("input", text) for text in self.inputs),
+            *(("output", text) for text in self.outputs),
+            ("size", f"{self.bytes:,} bytes, {self.weights_bytes:,} of them constants"),
+            ("constants", stored),
+            ("layers", f"{sum(self.layers.values())}: {listed}"),
+            ("sha256", self.sha256),
+        ]
+
+
+def inspect_ir(path: Path) -> IrSummary:
+    """Read an OpenVINO IR; OpenVINO is not needed.
+
+    Raises:
+        ModelError: the ``.xml`` is missing, damaged or no IR, or its ``.bin`` is missing.
+    """
+    root = _parsed(path)
+    weights = path.with_suffix(".bin")
+    if not weights.is_file():
+        raise ModelError(f"{path.name} has its constants in {weights.name}, which is not there.", "Put it beside it.")
+    layers = list(root.iterfind("layers/layer"))
+    counts = Counter(layer.get("type", "?") for layer in layers)
+    precisions: Counter[str] = Counter()
+    for layer in layers:
+        data = layer.find("data")
+        if layer.get("type") == "Const" and data is not None:
+            precisions[data.get("element_type", "?")] += _number(data.get("size"), path)
+    return IrSummary(
+        path=path,
+        sha256=sha256_file(path),
+        bytes=path.stat().st_size + weights.stat().st_size,
+        weights_bytes=weights.stat().st_size,
+        version=_number(root.get("version"), path),
+        inputs=tuple(_port(layer, "output", layer) for layer in layers if layer.get("type") == "Parameter"),
+        outputs=tuple(_result(root, layers, layer) for layer in layers if layer.get("type") == "Result"),
+        layers=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+        precisions=dict(sorted(precisions.items(), key=lambda item: (-item[1], item[0]))),
+    )
+
+
+def _parsed(path: Path) -> ET.Element:
+    try:
+        root = ET.parse(path).getroot()
+    except OSError as cause:
+        raise ModelError(f"{path} cannot be read: {cause.strerror or cause}.", "Check the path.") from cause
+    except (ET.ParseError, ValueError) as cause:
+        raise ModelError(f"{path} is not XML: {cause}.", "Give the .xml file of an OpenVINO IR.") from cause
+    if root.tag != "net" or root.find("layers") is None:
+        raise ModelError(
+            f"{path} is no OpenVINO IR: its root is <{root.tag}>.", "Give the .xml file of an OpenVINO IR."
+        )
+    return root
+
+
+def _number(text: str | None, path: Path) -> int:
+    try:
+        return int(text or "")
+    except ValueError as cause:
+        raise ModelError(f"{path} is damaged: {text!r} is no number.", "Compile the network anew.") from cause
+
+
+def _result(root: ET.Element, layers: list[ET.Element], result: ET.Element) -> str:
+    """An output under the name of the tensor that reaches it, which is what a runtime calls it."""
+    edge = next((e for e in root.iterfind("edges/edge") if e.get("to-layer") == result.get("id")), None)
+    source = None if edge is None else edge.get("from-layer")
+    maker = next((layer for layer in layers if layer.get("id") == source), result)
+    return _port(result, "input", maker, None if edge is None else edge.get("from-port"))
+
+
+def _port(layer: ET.Element, side: str, named_by: ET.Element, port_id: str | None = None) -> str:
+    port = layer.find(f"{side}/port")
+    ports = list(named_by.iterfind("output/port"))
+    named = next((one for one in ports if port_id in (None, one.get("id"))), None)
+    name = (named.get("names") if named is not None else None) or layer.get("name") or "?"
+    if port is None:
+        return name
+    sizes = ",".join(dimension.text or "?" for dimension in port.iterfind("dim"))
+    return f"{name} {(port.get('precision') or '?').lower()}[{sizes}]"

@@ -1,0 +1,149 @@
+"""What an ONNX file holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from depthdeploy.core.digest import sha256_file
+from depthdeploy.errors import ModelError
+from depthdeploy.graph.count import macs_of, parameters_of
+from depthdeploy.graph.passes.shape_inference import ShapeInference
+from depthdeploy.graph.store import read_graph
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxSummary:
+    """An ONNX file in figures.
+
+    Attributes:
+        path: the file.
+        sha256: of the file's bytes, without external data.
+        bytes: of the file and of its external data.
+        ir_version: of the file format.
+        opsets: domain -> version; the default domain is ``ai.onnx``.
+        producer: name and version of what wrote it.
+        inputs: ``name float32[1,3,H,W]`` each.
+        outputs: likewise.
+        nodes: operator -> how many.
+        parameters: values in weights and biases.
+        macs: multiply-accumulate operations of one inference; ``None`` where shapes are not static.
+        precisions: element type of initializers -> values.
+        quantize_nodes: ``QuantizeLinear`` nodes.
+        dequantize_nodes: ``DequantizeLinear`` nodes.
+        quantized: operator -> how many of its nodes read a dequantized value.
+        metadata: of the file.
+    """
+
+    path: Path
+    sha256: str
+    bytes: int
+    ir_version: int
+    opsets: Mapping[str, int]
+    producer: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: Mapping[str, int]
+    parameters: int
+    macs: int | None
+    precisions: Mapping[str, int]
+    quantize_nodes: int
+    dequantize_nodes: int
+    quantized: Mapping[str, int]
+    metadata: Mapping[str, str]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and texts, for a table."""
+        listed = [
+            ("format", f"ONNX, IR version {self.ir_version}, opset {_pairs(self.opsets)}"),
+            ("producer", self.producer or "not stated"),
+            *(("input", text) for text in self.inputs),
+            *(("output", text) for text in self.outputs),
+            ("size", f"{self.bytes:,} bytes"),
+            ("parameters", f"{self.parameters:,}"),
+            ("MACs", "shapes are not static" if self.macs is None else f"{self.macs:,}"),
+            ("initializers", _pairs(self.precisions)),
+            ("operators", f"{sum(self.nodes.values())}: {_pairs(self.nodes)}"),
+        ]
+        if self.quantize_nodes or self.dequantize_nodes:
+            listed.append(("Q/DQ", f"{self.quantize_nodes} quantize, {self.dequantize_nodes} dequantize"))
+            listed.append(("quantized operators", _pairs(self.quantized)))
+        return [*listed, *sorted(self.metadata.items()), ("sha256", self.sha256)]
+
+
+def inspect_onnx(path: Path) -> OnnxSummary:
+    """Read an ONNX file; nothing is run.
+
+    Raises:
+        ModelError: the file is missing or is no ONNX graph.
+    """
+    model = read_graph(path)
+    if not len(model.graph):
+        raise ModelError(f"{path} holds no ONNX graph.", "Give an .onnx file, whole.")
+    _infer(model)
+    nodes = Counter(node.op_type for node in model.graph.all_nodes())
+    constants = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
+    precisions: Counter[str] = Counter()
+    for tensor in constants:
+        precisions[tensor.dtype.name.lower()] += tensor.size
+    external = {Path(tensor.path) for tensor in constants if isinstance(tensor, ir.ExternalTensor)}
+    inputs = [value for value in model.graph.inputs if not value.is_initializer()]
+    return OnnxSummary(
+        path=path,
+        sha256=sha256_file(path),
+        bytes=sum(file.stat().st_size for file in (path, *external) if file.is_file()),
+        ir_version=model.ir_version,
+        opsets={domain or "ai.onnx": version for domain, version in sorted(model.opset_imports.items())},
+        producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
+        inputs=tuple(map(_described, inputs)),
+        outputs=tuple(map(_described, model.graph.outputs)),
+        nodes=_ordered(nodes),
+        parameters=parameters_of(model),
+        macs=_macs(model),
+        precisions=_ordered(precisions),
+        quantize_nodes=nodes["QuantizeLinear"],
+        dequantize_nodes=nodes["DequantizeLinear"],
+        quantized=_quantized(model),
+        metadata=dict(model.metadata_props),
+    )
+
+
+def _infer(model: ir.Model) -> None:
+    """Shapes for the count of operations, of values alone that have none."""
+    if any(value.shape is None for node in model.graph for value in node.outputs):
+        ShapeInference()(model)
+
+
+def _macs(model: ir.Model) -> int | None:
+    try:
+        return sum(macs_of(node) for node in model.graph.all_nodes())
+    except ModelError:  # a summary says what can be said
+        return None
+
+
+def _quantized(model: ir.Model) -> dict[str, int]:
+    """Operators that read what a ``DequantizeLinear`` gives."""
+    found: Counter[str] = Counter()
+    for node in model.graph.all_nodes():
+        makers = [value.producer() for value in node.inputs if value is not None]
+        if node.op_type != "QuantizeLinear" and any(m is not None and m.op_type == "DequantizeLinear" for m in makers):
+            found[node.op_type] += 1
+    return _ordered(found)
+
+
+def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _described(value: ir.Value) -> str:
+    sizes: Sequence[object] = () if value.shape is None else tuple(value.shape)
+    kind = "unknown" if value.dtype is None else value.dtype.numpy().name
+    return f"{value.name} {kind}[{','.join(str(size) for size in sizes)}]"
+
+
+def _pairs(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in counts.items())
