@@ -41,7 +41,7 @@ def _outcome(folder: Path) -> CompileResult | CompileFailure:
             importlib.import_module(job.driver)
         except ImportError as cause:
             _log(folder)
-            missing = cause.name is None or not job.driver.startswith(cause.name)
+            missing = not (cause.name and f"{job.driver}.".startswith(f"{cause.name}."))
             return CompileFailure(missing, f"{type(cause).__name__}: {cause}")
         return _compile(folder, job)
     except Exception as cause:  # the outermost frame: whatever a vendor's SDK raises becomes a result

@@ -15,7 +15,7 @@ import ast
 import importlib.util
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ import pytest
 
 from depthdeploy.core.digest import sha256_file
 from depthdeploy.core.machine import runs_here
-from depthdeploy.core.model import CompiledArtifact, LegalModel, OnnxModel, QuantizedModel
+from depthdeploy.core.model import CompiledArtifact, LegalModel, QuantizedModel
 from depthdeploy.core.target import Capabilities, Target
 from depthdeploy.errors import ToolchainFailed, ToolchainMissing, UsageError
 from depthdeploy.graph.legalize import legalize
@@ -133,7 +133,7 @@ class TargetContract:
     def test_compiles_and_predicts(self, light: Target, able: Capabilities, tmp_path: Path) -> None:
         """The float artifact computes what the graph computes."""
         legal = self._legal(light, tmp_path)
-        artifact = self._compiled(QuantizedModel(legal.model, legal, "fp32", None), light, tmp_path)
+        artifact = self._compiled(self._float(light, legal), light, tmp_path)
         assert artifact.entry.endswith(able.artifact)
         assert all(sha256_file(artifact.folder / name) == digest for name, digest in artifact.files.items())
         assert artifact.versions
@@ -171,7 +171,7 @@ class TargetContract:
     def test_same_bytes_in_another_process(self, light: Target, tmp_path: Path) -> None:
         """The job folder is enough, and the same graph gives the same bytes."""
         legal = self._legal(light, tmp_path)
-        quantized = QuantizedModel(legal.model, legal, "fp32", None)
+        quantized = self._float(light, legal)
         here = self._compiled(quantized, light, tmp_path / "a")
         there = self._compiled(quantized, light, tmp_path / "b", Subprocess(Path(sys.executable)))
         assert here.files == there.files
@@ -185,9 +185,8 @@ class TargetContract:
         graph = onnx.helper.make_graph([node], "broken", [ends.input[0]], [ends.output[0]])
         opsets = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("nowhere", 1)]
         onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10), broken)
-        model = OnnxModel(broken, sha256_file(broken), 18, legal.model.input, legal.model.output,
-                          legal.model.contract, legal.model.depth, "broken")  # fmt: skip
-        quantized = QuantizedModel(model, legal, "fp32", None)
+        model = replace(legal.model, path=broken, sha256=sha256_file(broken))
+        quantized = replace(self._float(light, legal), model=model)
         with pytest.raises(ToolchainFailed, match="log"):
             self._compiled(quantized, light, tmp_path)
         assert list((tmp_path / "jobs").glob("*/log.txt"))
@@ -196,11 +195,16 @@ class TargetContract:
         """Nobody's word is taken for what a file holds."""
         legal = self._legal(light, tmp_path)
         with pytest.raises(ToolchainFailed, match="not those of its result"):
-            self._compiled(QuantizedModel(legal.model, legal, "fp32", None), light, tmp_path, _Tampering())
+            self._compiled(self._float(light, legal), light, tmp_path, _Tampering())
 
     def _legal(self, light: Target, folder: Path, variant: str = "") -> LegalModel:
         model = store(residual_block(), folder / "graph.onnx")
         return legalize(model, light, variant or next(iter(light.capabilities.variants)), folder / "legal.onnx")
+
+    def _float(self, light: Target, legal: LegalModel) -> QuantizedModel:
+        if "fp32" not in light.capabilities.variants[legal.variant].precisions:
+            pytest.skip(f"{legal.target} has no float precision")
+        return QuantizedModel(legal.model, legal, "fp32", None)
 
     def _compiled(
         self, quantized: QuantizedModel, light: Target, folder: Path, toolchain: Toolchain | None = None

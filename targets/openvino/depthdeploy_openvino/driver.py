@@ -16,7 +16,7 @@ _NUMBERED = re.compile(r"([A-Za-z]+)_\d+")
 
 def versions() -> dict[str, str]:
     """Package -> version."""
-    return {"openvino": ov.get_version()}
+    return {"openvino": _version()}
 
 
 def compile(model: str, out_dir: str, settings: Mapping[str, object]) -> dict[str, object]:
@@ -80,12 +80,17 @@ class Runner:
     def describe(self) -> str:
         """The runtime, for reports."""
         threads = self._compiled.get_property("INFERENCE_NUM_THREADS")
-        return f"openvino {ov.get_version().split('-')[0]} CPU, {threads} threads"
+        return f"openvino {_version()} CPU, {threads} threads"
 
     def close(self) -> None:
         """Free the compiled network."""
         del self._request
         del self._compiled
+
+
+def _version() -> str:
+    """As pip has it; OpenVINO appends its build, which the IR records."""
+    return str(ov.get_version()).split("-", maxsplit=1)[0]
 
 
 def _compiled(path: str, settings: Mapping[str, object], *, counters: bool = False) -> ov.CompiledModel:

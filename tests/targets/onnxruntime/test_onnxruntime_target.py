@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from depthdeploy.core.model import QuantizedModel
@@ -43,6 +45,13 @@ def test_both_cpu_targets_share_formats_and_operators() -> None:
         assert (one.weights, one.activations, one.operators) == (other.weights, other.activations, other.operators)
 
 
+def test_both_cpu_targets_keep_the_graph_as_it_is(tmp_path: Path) -> None:
+    """So that one calibration serves both."""
+    model = store(residual_block(), tmp_path / "graph.onnx")
+    legal = {legalize(model, targets[name], "cpu-avx2", tmp_path / name).model for name in ("onnxruntime", "openvino")}
+    assert legal == {model}
+
+
 def test_seven_bit_weights_are_stored_in_bytes() -> None:
     scheme = TARGET.capabilities.variants["cpu-avx2"].schemes["int8"]
     grid = Grid((0.1,), (0,), scheme.weights, axis=0)
@@ -66,16 +75,11 @@ def test_int8_graph_runs_on_integer_kernels(graph: object, tmp_path: Path) -> No
 
 
 def test_external_data_comes_along(tmp_path: Path) -> None:
-    import onnx
-
     model = residual_block()
     path = tmp_path / "graph.onnx"
     onnx.save(model, path, save_as_external_data=True, location="graph.bin", size_threshold=0)
-    onnx.load(path)
     plain = store(residual_block(), tmp_path / "plain.onnx")
     legal = legalize(plain, TARGET, "cpu-avx2", tmp_path / "legal.onnx")
-    from dataclasses import replace
-
     external = QuantizedModel(replace(plain, path=path), legal, "fp32", None)
     out = tmp_path / "out"
     out.mkdir()
@@ -90,8 +94,6 @@ def test_external_data_comes_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 def test_fastdepth(name: str, tmp_path: Path) -> None:
     """A real network: the float artifact is exact, the int8 artifact keeps what the emulation says."""
-    import onnx
-
     target = targets[name]
     source = Path(os.environ["DEPTHDEPLOY_TEST_DATA"]) / "weights/fastdepth/fast_depth_224.onnx"
     legal = legalize(store(onnx.load(source), tmp_path / "graph.onnx"), target, "cpu-avx2", tmp_path / "legal.onnx")
