@@ -23,8 +23,9 @@ class OnnxSession:
 
     Args:
         path: the graph.
-        exact: run every node as the graph has it. Without fusion Q/DQ pairs are executed in float, so that no integer
-            kernel can saturate: this is what *emulated* means. Otherwise all optimisations are on.
+        exact: execute every Q/DQ pair in float, so that no integer kernel can saturate: this is what *emulated* means.
+            Constants are folded, but nothing that knows Q/DQ is fused, and no layout is changed: results are those of
+            the graph as it stands, bit for bit. Otherwise all optimisations are on.
         intra_threads: threads within an operator; all processors when ``None``.
 
     Raises:
@@ -34,7 +35,9 @@ class OnnxSession:
     def __init__(self, path: Path, *, exact: bool = False, intra_threads: int | None = None) -> None:
         options = ort.SessionOptions()
         level = ort.GraphOptimizationLevel
-        options.graph_optimization_level = level.ORT_DISABLE_ALL if exact else level.ORT_ENABLE_ALL
+        options.graph_optimization_level = level.ORT_ENABLE_EXTENDED if exact else level.ORT_ENABLE_ALL
+        if exact:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.intra_op_num_threads = intra_threads or threads()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from depthdeploy import __version__
 from depthdeploy.cli import cache, calibrations, compile, doctor, inspect, models, targets
-from depthdeploy.cli.console import show_error
+from depthdeploy.cli.console import open_console, show_error
 from depthdeploy.errors import INTERRUPTED, DepthdeployError, StorageError, UsageError, error_classes
 
 _NO_SPACE = 28  # errno.ENOSPC
@@ -59,7 +59,7 @@ def _verbose(arguments: list[str]) -> bool:
 
 def run(arguments: list[str]) -> int:
     """Run the program on its arguments; the exit code."""
-    errors = Console(stderr=True)
+    errors = open_console(stderr=True)
     try:
         result = app(arguments, prog_name="depthdeploy", standalone_mode=False)
     except DepthdeployError as error:

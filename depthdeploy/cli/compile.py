@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from depthdeploy import api
-from depthdeploy.cli.console import Terminal
+from depthdeploy.cli.console import Terminal, open_console
 from depthdeploy.cli.output import AS_JSON, show_json
 from depthdeploy.cli.summary import show_outcome
 from depthdeploy.core.depth import ColorOrder, DepthKind, Interpolation, Layout, ResizeRule
@@ -157,7 +156,7 @@ def compile_command(
         cache=cache,
         command=shlex.join(["depthdeploy", *sys.argv[1:]]),
     )
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     terminal = Terminal(console, verbose=verbose)
     try:
         outcome = api.compile(request, Silence() if quiet else terminal)

@@ -12,6 +12,16 @@ from depthdeploy.core.progress import silent
 from depthdeploy.core.report import StageRecord
 from depthdeploy.errors import DepthdeployError
 
+#: Where output is not a terminal, lines are as long as they need to be.
+_WIDE = 160
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """A console that never folds tables to 80 columns when it is read by a file or a pipe."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=_WIDE)
+
+
 #: A bar appears when a stage takes longer than this, in seconds.
 _PATIENCE = 2.0
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from depthdeploy.cli.console import open_console
 from depthdeploy.core.digest import plain
 
 AS_JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
@@ -19,7 +19,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
     table = Table(*columns, title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
-    Console().print(table)
+    open_console().print(table)
 
 
 def show_json(value: object) -> None:

@@ -86,7 +86,7 @@ def show_outcome(console: Console, outcome: Outcome, *, verbose: bool) -> None:
             continue
         _show_report(console, result, result.report)
         if verbose and (plan := result.folder / "plan.txt").exists():
-            console.print(plan.read_text(encoding="utf-8"), highlight=False, markup=False)
+            console.print(plan.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
         console.print(f"\nResult   {result.folder}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"Report   {result.folder / 'report.md'}", highlight=False, markup=False, soft_wrap=True)
         next_command = f"depthdeploy inspect {_entry(result.folder, result.report)}"

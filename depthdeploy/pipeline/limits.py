@@ -8,7 +8,6 @@ from depthdeploy.core.metrics import Evaluation, Evidence, MetricKind
 from depthdeploy.core.request import Drop
 from depthdeploy.errors import AccuracyError
 
-
 _KINDS = {"delta1": MetricKind.FIDELITY, "dense": MetricKind.DENSE, "ordinal": MetricKind.ORDINAL}
 
 

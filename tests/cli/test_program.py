@@ -1,0 +1,136 @@
+"""The program as a user meets it: exit codes, one paragraph an error, nothing heavy for the light verbs."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from depthdeploy import __version__
+from depthdeploy.cli.app import run
+from depthdeploy.errors import DepthdeployError, error_classes
+
+ROOT = Path(__file__).parents[2]
+
+
+def _paragraph(captured: str) -> str:
+    text = captured.strip()
+    assert "Traceback" not in text
+    assert "\n\n" not in text
+    return text
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"depthdeploy {__version__}"
+
+
+def test_every_error_has_its_own_exit_code() -> None:
+    codes = [cls.exit_code for cls in error_classes()]
+    assert len(set(codes)) == len(codes)
+    assert 0 not in codes
+
+
+def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for cls in error_classes():
+        if cls is not DepthdeployError:
+            assert f"{cls.exit_code} {cls.title.lower()}" in shown
+
+
+@pytest.mark.parametrize("arguments", [["compile"], ["compile", "--targte", "x"], ["no-such-verb"]])
+def test_misuse_is_a_paragraph(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    assert "Usage error" in _paragraph(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--target", "openvin"], 2, ["no target 'openvin'", "openvino"]),
+        (["--target", "onnxruntime:cpu-avx"], 2, ["no variant", "cpu-avx2"]),
+        (["--target", "onnxruntime", "--precision", "int3"], 2, ["no precision", "int8"]),
+        (["--target", "onnxruntime", "--model", "midas"], 2, ["no model 'midas'"]),
+        (["--target", "onnxruntime", "--model", "pico", "--calib", "samples"], 2, ["no data set", "sample"]),
+        (["--target", "onnxruntime", "--model", "pico", "--size", "abc"], 2, ["not a size"]),
+        (["--target", "onnxruntime", "--model", "pico", "--size", "100x100"], 3, ["multiples of 32", "--size 96x96"]),
+        (["--target", "onnxruntime", "--until", "nowhere"], 2, ["no stage", "calibrate"]),
+        (["--target", "onnxruntime", "--model", "pico", "--observer", "mean"], 2, ["minmax"]),
+        (["--target", "onnxruntime", "--onnx", "missing.onnx", "--output-kind", "metric-depth"], 3, ["missing.onnx"]),
+        (["--target", "onnxruntime", "--model", "pico", "--mean", "0,0,0"], 2, ["--mean", "--onnx"]),
+        (["--target", "onnxruntime", "--model", "pico", "--calib", "folder:nowhere"], 7, ["nowhere"]),
+        (["--target", "onnxruntime", "--model", "pico", "--calib", "da2k"], 2, ["--data-root"]),
+        (["--target", "onnxruntime", "--model", "depth-anything-v2-large"], 5, ["CC-BY-NC-4.0", "--accept-licence"]),
+        (["--target", "onnxruntime", "--model", "pico", "--calib-count", "100000"], 7, ["100000"]),
+    ],
+)
+def test_bad_input_is_a_paragraph_with_its_remedy(
+    arguments: list[str], code: int, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["compile", *arguments, "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    assert run(given) == code
+    shown = _paragraph(capsys.readouterr().err)
+    assert f"exit code {code}" in shown
+    for word in words:
+        assert word in shown
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["models", "targets", "calibrations", "doctor"])
+def test_listings_as_json(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run([verb, "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert rows
+    assert all(isinstance(row, dict) for row in rows)
+
+
+def test_listings_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb, word in (("models", "midas-v21-small"), ("targets", "openvino:cpu-avx2"), ("calibrations", "da2k")):
+        assert run([verb]) == 0
+        assert word in capsys.readouterr().out
+
+
+def test_the_light_verbs_import_nothing_heavy() -> None:
+    heavy = ["torch", "transformers", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "openvino", "PIL", "h5py"]
+    program = (
+        "import sys\n"
+        "from depthdeploy.cli.app import run\n"
+        "for verb in (['--help'], ['targets'], ['models'], ['calibrations']):\n"
+        "    run(verb)\n"
+        f"print('heavy:', sorted(set({heavy!r}) & set(sys.modules)))\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert shown.strip().splitlines()[-1] == "heavy: []"
+
+
+def test_an_internal_error_is_named_as_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks() -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("depthdeploy.api.models", breaks)
+    assert run(["models"]) == 1
+    assert "fault of depthdeploy" in _paragraph(capsys.readouterr().err)
+
+
+def test_ctrl_c_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("depthdeploy.api.models", interrupted)
+    assert run(["models"]) == 130
+    assert "Interrupted" in _paragraph(capsys.readouterr().err)
+
+
+def test_the_command_line_page_is_what_the_program_says() -> None:
+    path = ROOT / "docs" / "generate_command_line.py"
+    spec = importlib.util.spec_from_file_location("generate_command_line", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.TARGET.read_text(encoding="utf-8") == module.text(), f"run python {path.relative_to(ROOT)}"
