@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from depthdeploy.api import calibrations, compile, doctor, inspect, models, targets  # noqa: A004 - the verbs' names
+    from depthdeploy.api import calibrations, compile, doctor, inspect, models, targets
     from depthdeploy.core.request import CompileRequest, Drop, InputOptions
     from depthdeploy.errors import DepthdeployError
 

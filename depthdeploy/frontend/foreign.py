@@ -108,7 +108,7 @@ def _contract(
         contract = replace(base, height=sides[0], width=sides[1], **changes)
     except ValueError as cause:
         raise UsageError(
-            f"The input cannot be as asked: {cause}.", "Change --size, --mean, --std or --input-scale."
+            f"The input cannot be as asked: {cause}.", "Change --size, --mean, --std or --input-range."
         ) from cause
     if own is not None:
         overruled = sorted(name for name, value in changes.items() if value != getattr(own, name))

@@ -19,7 +19,7 @@ from depthdeploy.core.model import ModelCard, NetworkPlugin, OnnxModel, WeightsF
 from depthdeploy.core.progress import Progress
 from depthdeploy.core.request import DEFAULT_MODEL, CompileRequest, InputOptions
 from depthdeploy.errors import ModelError, UsageError
-from depthdeploy.frontend.foreign import ForeignOptions, import_onnx
+from depthdeploy.frontend.foreign import import_onnx
 from depthdeploy.frontend.parity import check_parity
 from depthdeploy.frontend.weights import LocatedWeights, locate_weights
 from depthdeploy.imaging.stream import stream
@@ -109,20 +109,40 @@ def export(run: Run, request: CompileRequest, photographs: Photographs, *, cache
 def _import_foreign(run: Run, request: CompileRequest, path: Path) -> Exported:
     if request.weights is not None:
         raise UsageError("--weights belongs to --model; an ONNX file holds its own.", "Leave --weights out.")
-    options = ForeignOptions(
-        size=request.size, kind=request.output_kind, output=request.output_name, input=request.input
-    )
-    return _import(run, path, options, name=path.stem, source=path.name, licence="", digest=sha256_file(path))
+    digest = sha256_file(path)
 
-
-def _import(
-    run: Run, path: Path, options: ForeignOptions, *, name: str, source: str, licence: str, digest: str
-) -> Exported:
     def make(folder: Path, _: Progress) -> Exported:
-        imported = import_onnx(path, options=options, name=name, out=folder / "model.onnx")
-        return Exported(imported.model, source, licence, digest, "", imported.remarks)
+        imported = import_onnx(
+            path,
+            out=folder / "model.onnx",
+            kind=request.output_kind,
+            size=request.size,
+            options=request.input,
+            output=request.output_name,
+        )
+        return Exported(imported.model, path.name, "", digest, "", imported.remarks)
 
-    depends = ("import", digest, name, source, licence, options, versions_of("onnx", "onnx-ir", "onnxscript"))
+    said = (request.output_kind, request.size, request.input, request.output_name)
+    depends = ("import", digest, path.name, said, versions_of("onnx", "onnx-ir", "onnxscript"))
+    return run.stage("export", Exported, depends=depends, make=make, describe=_describe_export)
+
+
+def _import_card(run: Run, card: ModelCard, contract: InputContract, located: LocatedWeights) -> Exported:
+    """A network of the zoo that comes as ONNX: the card says all that a file cannot."""
+
+    def make(folder: Path, _: Progress) -> Exported:
+        imported = import_onnx(
+            located.path,
+            out=folder / "model.onnx",
+            kind=card.output.kind,
+            size=(contract.height, contract.width),
+            options=InputOptions(**{name: getattr(contract, name) for name in InputOptions.__dataclass_fields__}),
+            name=card.title,
+        )
+        model = dataclasses.replace(imported.model, contract=contract, depth=card.output)
+        return Exported(model, card.id, card.licence.spdx, located.sha256, "", ())
+
+    depends = ("card", digest_of(card), located.sha256, contract, versions_of("onnx", "onnx-ir", "onnxscript"))
     return run.stage("export", Exported, depends=depends, make=make, describe=_describe_export)
 
 
@@ -167,16 +187,7 @@ def _export_card(run: Run, request: CompileRequest, photographs: Photographs, *,
         progress=progress,
     )
     if located.path.suffix.lower() == ".onnx":
-        options = ForeignOptions.of(contract, card.output)
-        return _import(
-            run,
-            located.path,
-            options,
-            name=card.title,
-            source=card.id,
-            licence=card.licence.spdx,
-            digest=located.sha256,
-        )
+        return _import_card(run, card, contract, located)
     if card.weights.format is WeightsFormat.ONNX and request.weights is None:
         raise ModelError(f"{located.path} is not an ONNX file.", "Give --weights FILE.")
     return _export_torch(run, plugin, contract, located, photographs)
