@@ -94,17 +94,17 @@ def dense_scores(depth: NDArray[np.float64], truth: NDArray[np.float64]) -> dict
         raise EvaluationError("no valid pixel.", "Check the depth file's unit and the data set's range and crop.")
     count = truth.size
     error = depth - truth
-    magnitude = np.abs(error)
+    relative = error / truth
     logs = np.log(depth / truth)
     spread = logs - float(logs.mean())
     return {
-        "abs_rel": float((magnitude / truth).mean()),
-        "sq_rel": float((error * error / truth).mean()),
+        "abs_rel": float(np.abs(relative).mean()),
+        "sq_rel": dot(relative, error) / count,
         "rmse": math.sqrt(dot(error, error) / count),
         "rmse_log": math.sqrt(dot(logs, logs) / count),
         "log10": float(np.abs(logs).mean()) / math.log(10.0),
         "silog": 100.0 * math.sqrt(dot(spread, spread) / count),
-        "mae": float(magnitude.mean()),
+        "mae": float(np.abs(error).mean()),
         **delta_shares(depth, truth),
     }
 

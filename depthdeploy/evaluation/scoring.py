@@ -21,6 +21,9 @@ from depthdeploy.evaluation.tally import Tally
 from depthdeploy.evaluation.terms import terms
 from depthdeploy.imaging.geometry import Geometry, geometry
 
+#: One pixel of so many is enough to notice a wrong unit or sign.
+_SPARSE = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -120,27 +123,28 @@ class Scoring:
             )
         with named("measured depth", photo):
             valid = valid_pixels(truth, limits)
+            valid &= frame.to_original(maps[self.reference.name])[1]
+            if not valid.any():
+                raise EvaluationError(
+                    f"no pixel is seen, measured, in {limits.near:g} to {limits.far:g} m and inside the crop.",
+                    "Check the depth file's unit and the data set's range.",
+                )
+        measured = truth[valid].astype(np.float64)
         for candidate in (self.reference, *self.candidates):
-            whole, seen = frame.to_original(maps[candidate.name])
-            scored = valid & seen
-            measured, predicted = truth[scored].astype(np.float64), whole[scored].astype(np.float64)
+            whole, _ = frame.to_original(maps[candidate.name])
+            predicted = whole[valid].astype(np.float64)
             with named(candidate.name, photo):
-                if not measured.size:
-                    raise EvaluationError(
-                        f"no pixel is measured, in {limits.near:g} to {limits.far:g} m and inside the crop.",
-                        "Check the depth file's unit and the data set's range.",
-                    )
                 aligned = aligned_depth(predicted, measured, alignment=self.depth.alignment, limits=limits)
                 values = dense_scores(aligned, measured)
             self._tally(MetricKind.DENSE, candidate).add(photo, values, measured.size)
             if candidate is self.reference:
-                self._watch(predicted, measured)
+                self._watch(predicted[::_SPARSE], measured[::_SPARSE])
 
     def _watch(self, predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> None:
         """Keep what betrays a wrong unit or sign, which alignment and clipping would hide."""
         if self.depth.kind is DepthKind.METRIC_DEPTH:
             self.ratios.append(float(np.median(predicted) / np.median(measured)))
-        elif self.depth.alignment is Alignment.AFFINE:
+        elif self.depth.alignment is Alignment.AFFINE and predicted.min() < predicted.max():
             self.slopes.append(affine_fit(predicted, 1.0 / measured).scale)
 
     def _tally(self, kind: MetricKind, candidate: Candidate) -> Tally:

@@ -72,7 +72,7 @@ def _figure(number: int, item: GalleryItem) -> Figure:
     stem = re.sub(r"\.\w{2,4}$", "", item.photo)
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[-60:].strip("-.") or "photo"
     buffer = io.BytesIO()
-    draw(item).save(buffer, "PNG", optimize=True)
+    draw(item).save(buffer, "PNG")
     reference, *others = item.maps.items()
     errors = [(name, error_map(prediction, reference[1])) for name, prediction in others]
     parts = [f"{name}: error {np.nanmean(e):.2f} % on average, at most {np.nanmax(e):.1f} %" for name, e in errors]

@@ -21,7 +21,8 @@ def report_markdown(report: Report, figures: Sequence[Figure] = ()) -> str:
 
 
 def _head(report: Report) -> Iterator[str]:
-    yield f"# {_text(report.network.name)} for {_text(report.target)}"
+    precision = report.quantization.precision if report.quantization else "float"
+    yield f"# {_text(report.network.name)} for {_text(f'{report.target} {report.variant}'.strip())}, {_text(precision)}"
     yield ""
     if report.command:
         yield from ("```", report.command.replace("```", "'''"), "```", "")

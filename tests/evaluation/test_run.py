@@ -158,7 +158,7 @@ def test_no_photograph_and_no_valid_pixel(make_world: Callable[..., World]) -> N
     world = make_world(count=0)
     with pytest.raises(EvaluationError, match="rooms has no photograph"):
         run(world)
-    with pytest.raises(EvaluationError, match=r"fp32 on room-0\.png: no pixel is measured"):
+    with pytest.raises(EvaluationError, match=r"measured depth on room-0\.png: no pixel is seen, measured"):
         run(make_world(depth_range=DepthRange(20.0, 30.0)))
 
 
