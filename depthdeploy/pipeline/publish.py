@@ -58,7 +58,7 @@ def place(network: Network, goal: Destination) -> Path:
     """Where a target's result lies under the output folder: ``pico-192x256/openvino-cpu-vnni-int8``."""
     exported, contract = network.exported, network.model.contract
     source = exported.source if exported.licence else Path(exported.source).stem
-    name = re.sub(r"[^A-Za-z0-9.-]+", "-", source)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", source)
     return Path(f"{name}-{contract.height}x{contract.width}") / f"{goal.name}-{goal.variant.name}-{goal.precision}"
 
 
