@@ -34,6 +34,7 @@ def photographs(first: int, last: int) -> Iterator[NDArray[np.float32]]:
     ("observer", "bits", "least"), [("minmax", 8, 34.0), ("percentile", 8, 34.5), ("minmax", 7, 28)]
 )
 def test_fastdepth_keeps_its_depth(
+    *,
     store: Callable[[onnx.ModelProto], OnnxModel],
     legal: Callable[[OnnxModel], LegalModel],
     scheme: Callable[..., Scheme],
