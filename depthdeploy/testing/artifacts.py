@@ -44,9 +44,10 @@ def images(model: OnnxModel, count: int, *, seed: int = 0) -> list[Image]:
 
 
 def sqnr_db(reference: Image, candidate: Image) -> float:
-    """Signal to quantization noise ratio, decibels."""
-    noise = float(np.square(reference - candidate).sum()) or np.finfo(np.float32).tiny
-    return float(10 * np.log10(float(np.square(reference).sum()) / noise))
+    """Signal to quantization noise ratio, decibels; at most 300, which stands for no noise at all."""
+    signal = float(np.square(reference, dtype=np.float64).sum())
+    noise = float(np.square(np.subtract(reference, candidate, dtype=np.float64)).sum())
+    return float(10 * np.log10(signal / max(noise, 1e-30 * signal)))
 
 
 def quantize(legal: LegalModel, target: Target, out: Path) -> QuantizedModel:
