@@ -70,24 +70,30 @@ def evaluate(
             photograph; photograph and candidate are named.
         ValueError: two candidates share a name, or a photograph came without its image.
     """
-    runners = (reference, *candidates)
-    if len({runner.name for runner in runners}) != len(runners):
-        raise ValueError(f"candidates share a name: {', '.join(runner.name for runner in runners)}")
+    names = [reference.name, *(candidate.name for candidate in candidates)]
+    if len(set(names)) != len(names):
+        raise ValueError(f"candidates share a name: {', '.join(names)}")
     scoring = Scoring(photoset, depth, contract, reference, candidates)
     shown = Gallery(gallery)
-    total = length_hint(loaded)
+    if not _pass(scoring, shown, loaded, progress):
+        raise EvaluationError(f"{photoset.name} has no photograph to evaluate.", "Give a set with photographs.")
+    return EvaluationResult(scoring.evaluations(), shown.items(contract, depth), _remarks(scoring))
+
+
+def _pass(scoring: Scoring, shown: Gallery, loaded: Iterable[Loaded], progress: Progress) -> int:
+    """Predict every photograph, the one before it being scored meanwhile; how many there were."""
+    total, done = length_hint(loaded), 0
     pending: Future[None] | None = None
     with ThreadPoolExecutor(1, thread_name_prefix="scoring") as pool:
         for done, item in enumerate(loaded, 1):
-            predictions = {runner.name: _predicted(runner, item) for runner in runners}
+            predictions = {runner.name: _predicted(runner, item) for runner in scoring.runners}
             if pending is not None:
                 pending.result()
             pending = pool.submit(_score, scoring, shown, item, predictions)
             progress(done, total)
-        if pending is None:
-            raise EvaluationError(f"{photoset.name} has no photograph to evaluate.", "Give a set with photographs.")
-        pending.result()
-    return EvaluationResult(scoring.evaluations(), shown.items(contract, depth), _remarks(scoring))
+        if pending is not None:
+            pending.result()
+    return done
 
 
 def _predicted(runner: Candidate, item: Loaded) -> NDArray[np.float32]:

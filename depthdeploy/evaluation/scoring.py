@@ -65,6 +65,11 @@ class Scoring:
     slopes: list[float] = field(default_factory=list)
     _tallies: dict[tuple[MetricKind, str], Tally] = field(default_factory=dict)
 
+    @property
+    def runners(self) -> tuple[Candidate, ...]:
+        """The reference, then the candidates in order."""
+        return (self.reference, *self.candidates)
+
     def score(self, photo: Photo, size: tuple[int, int], maps: Mapping[str, NDArray[np.float32]]) -> float | None:
         """Score one photograph.
 
@@ -87,7 +92,7 @@ class Scoring:
             self._score_dense(photo, maps, frame, truth, limits)
         pairs = self.photoset.pairs(photo)
         if pairs:
-            for candidate in (self.reference, *self.candidates):
+            for candidate in self.runners:
                 count = count_pairs(
                     maps[candidate.name], pairs, frame, nearer_is_larger=self.depth.kind.nearer_is_larger
                 )
@@ -130,7 +135,7 @@ class Scoring:
                     "Check the depth file's unit and the data set's range.",
                 )
         measured = truth[valid].astype(np.float64)
-        for candidate in (self.reference, *self.candidates):
+        for candidate in self.runners:
             whole, _ = frame.to_original(maps[candidate.name])
             predicted = whole[valid].astype(np.float64)
             with named(candidate.name, photo):
@@ -169,11 +174,7 @@ class Scoring:
 
     def evaluations(self) -> tuple[Evaluation, ...]:
         """Fidelity, then dense, then ordinal; in each the reference first, then the candidates in order."""
-        order = [
-            self._tallies.get((kind, candidate.name))
-            for kind in MetricKind
-            for candidate in (self.reference, *self.candidates)
-        ]
+        order = [self._tallies.get((kind, candidate.name)) for kind in MetricKind for candidate in self.runners]
         return tuple(tally.evaluation() for tally in order if tally is not None and tally.scores)
 
 
