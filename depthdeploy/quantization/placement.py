@@ -189,7 +189,7 @@ def _both_ends(node: ir.Node, marked: frozenset[ir.Value]) -> bool:
 def _kept(
     node: ir.Node, nodes: list[ir.Node], moving: tuple[ir.Node, ...], marked: frozenset[ir.Value], reason: str
 ) -> str:
-    """Why a node stays float, or float at its output; empty when it is on integers throughout."""
+    """Why a node stays float, or float at its output; empty for one on integers, or one that only moves floats."""
     out = node.outputs[0]
     if node in nodes:
         last = topology.unit(node)[-1].outputs[0]
@@ -201,4 +201,6 @@ def _kept(
         return reason
     if node.op_type in topology.ACTIVATIONS and out in marked:
         return ""
-    return "it leads to the graph's output, which stays float" if ends(out) else "its neighbours are float"
+    if ends(out):
+        return "it leads to the graph's output, which stays float"
+    return "" if topology.preserves(node) else "its neighbours are float"

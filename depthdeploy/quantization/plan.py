@@ -37,11 +37,12 @@ def make_plan(model: OnnxModel | ir.Model, statistics: Statistics, scheme: Schem
 
     Raises:
         QuantizationError: the activation format is not one that Q/DQ nodes express, a tensor that needs a grid was not
-            observed, a weight is not finite, or nothing in the graph can be quantized.
+            observed, a weight is not finite, the graph has Q/DQ nodes already, or nothing in it can be quantized.
         ModelError: the graph cannot be read.
     """
     _check_format(scheme)
     graph = topology.load(model).graph
+    _check_float(graph)
     placement = place(graph, scheme)
     if not placement.nodes:
         raise QuantizationError(
@@ -59,6 +60,15 @@ def _check_format(scheme: Scheme) -> None:
         raise QuantizationError(
             f"Scheme {scheme.name} asks for activations {chosen} in {chosen.container} bits.",
             "Activations have one scale per tensor and use their whole container.",
+        )
+
+
+def _check_float(graph: ir.Graph) -> None:
+    done = [topology.label(node) for node in graph if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    if done:
+        raise QuantizationError(
+            f"The graph is quantized already: it has {len(done)} Q/DQ nodes, the first is {done[0]}.",
+            "Start from the float network.",
         )
 
 

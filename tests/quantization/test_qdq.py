@@ -208,6 +208,12 @@ def test_old_opsets_and_other_graphs_are_refused(
     assert not (tmp_path / "other.onnx").exists()
 
 
+def test_a_quantized_graph_is_not_quantized_again(quantized: Quantized) -> None:
+    once = quantized(graphs.residual_block())
+    with pytest.raises(QuantizationError, match="quantized already: it has 20 Q/DQ nodes"):
+        quantized(onnx.load(once.model.path))
+
+
 def test_wide_activations_need_opset_21(quantized: Quantized) -> None:
     wide = NumberFormat(16, False, False, Granularity.TENSOR, 16)
     with pytest.raises(QuantizationError, match="need 21"):
