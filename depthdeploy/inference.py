@@ -40,6 +40,8 @@ class OnnxSession:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.intra_op_num_threads = intra_threads or threads()
         options.inter_op_num_threads = 1
+        # a session that spins while it waits takes the processors from whatever is timed or decoded beside it
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
