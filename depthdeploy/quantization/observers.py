@@ -204,7 +204,7 @@ class Percentile:
     @property
     def name(self) -> str:
         """For plans and reports."""
-        return f"percentile({self.percentile:g})"
+        return f"percentile({self.percentile:.12g})"
 
     @property
     def extremes_suffice(self) -> bool:
