@@ -115,7 +115,7 @@ def test_packaged_weights_are_relative_to_the_card(tmp_path: Path) -> None:
         ('[output]\nkind = "inverse-depth"', "output = 3", ["input.output"]),
         ('filename = "tiny.pt"', 'filename = "tiny.pt"\nsha256 = "ABC"', ["weights.sha256", "hexadecimal", "'ABC'"]),
         ('id = "tiny"', 'id = "tiny"\npublished = 3', ["published", "expected an array", "found int 3"]),
-        ('id = "tiny"', 'id = "tiny"\nvariants = 3', ["variants", "expected tables"]),
+        ('id = "tiny"', 'id = "tiny"\nvariants = 3', ["variants", "a table of tables"]),
         ("height = 64", "height = ", ["not TOML"]),
     ],
 )
