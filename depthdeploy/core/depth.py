@@ -126,8 +126,9 @@ class DepthContract:
 
     Attributes:
         kind: metric depth, relative depth or inverse depth.
-        near: the nearest depth in metres that evaluation clips to; metric kinds only.
-        far: the farthest depth in metres that evaluation clips to; metric kinds only.
+        near: the nearest depth in metres that the network was trained on; metric kinds only.
+        far: the farthest depth in metres that the network was trained on; metric kinds only. Evaluation clips to the
+            data set's range, not to these.
     """
 
     kind: DepthKind

@@ -45,7 +45,8 @@ def assemble(
 ) -> Report:
     """Everything about one network on one target."""
     emulated, evaluated, artifact = made.emulated, made.evaluated, made.artifact
-    for remark in (*([photographs.leak] if photographs.leak else []), *emulated.remarks, *evaluated.remarks):
+    conceded = (photographs.leak,) if photographs.leak else ()
+    for remark in (*conceded, *emulated.remarks, *evaluated.remarks):
         run.remark(remark)
     evaluations = _merged(emulated.evaluations, evaluated.evaluations)
     kernels = _kernels(evaluations)
@@ -71,7 +72,8 @@ def assemble(
         artifact_latency=evaluated.artifact_latency,
         operators=dict(evaluated.operators),
         stages=tuple(run.records),
-        degradations=tuple(run.remarks),
+        degradations=conceded,
+        remarks=tuple(remark for remark in run.remarks if remark not in conceded),
         files=dict(artifact.files),
         versions={**versions_of("depthdeploy", "onnx", "onnxruntime", "torch", "transformers"), **artifact.versions},
         machine=f"{cpu_name()}, {_instructions()}",
