@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import onnx
@@ -155,15 +156,29 @@ def fix_output(model: ir.Model, depth: ir.Value, size: tuple[int, int]) -> None:
 
 
 def _baked(model: ir.Model) -> str:
-    """The last node that sets a size by a constant: where a network cannot change its size, this is why."""
-    for node in reversed(tuple(model.graph)):
-        sizes = node.inputs[3] if node.op_type == "Resize" and len(node.inputs) > 3 else None
-        sizes = node.inputs[1] if node.op_type in ("Reshape", "Expand") else sizes
-        tensor = None if sizes is None else ir.convenience.get_const_tensor(sizes)
-        if tensor is not None and (tensor.numpy() > 1).any():
-            name = node.name or node.outputs[0].name
-            return f": {name} ({node.op_type}) has the size {tensor.numpy().tolist()} baked in"
-    return ""
+    """The node that sets a size by a constant: where a network cannot change its size, this is why.
+
+    The first ``Reshape`` that does not fit what it is given, otherwise the last node with a size of its own.
+    """
+    named = ""
+    for node in model.graph:
+        size = _constant_size(node)
+        if size is None:
+            continue
+        named = f": {node.name or node.outputs[0].name} ({node.op_type}) has the size {size} baked in"
+        source = node.inputs[0].shape if node.inputs[0] is not None else None
+        known = node.op_type == "Reshape" and min(size) > 0 and source is not None and source.is_static()
+        if known and source is not None and math.prod(source.numpy()) != math.prod(size):
+            return f"{named}, and is given {list(source.numpy())}"
+    return named
+
+
+def _constant_size(node: ir.Node) -> list[int] | None:
+    position = {"Resize": 3, "Reshape": 1, "Expand": 1}.get(node.op_type, len(node.inputs))
+    value = node.inputs[position] if position < len(node.inputs) else None
+    tensor = None if value is None else ir.convenience.get_const_tensor(value)
+    size = [] if tensor is None else [int(side) for side in tensor.numpy().reshape(-1)]
+    return size if size and max(size) > 1 else None
 
 
 def infer_shapes(model: onnx.ModelProto, sizes: str) -> onnx.ModelProto:

@@ -16,7 +16,10 @@ from depthdeploy.inference import OnnxSession
 if TYPE_CHECKING:
     import torch
 
-#: The largest difference that the order of float32 sums explains, as a share of the output's range.
+#: The largest difference that is accepted, as a share of the output's range. Measured with random and with trained
+#: weights, the order of float32 sums makes 2e-6 (MiDaS v2.1 Small) and 1e-5 (Depth Anything V2 Small), and more in
+#: deeper networks with outlier activations; a resize at the wrong coordinates makes 1e-2 and more. 1e-3 lies between,
+#: and is a quarter of a step of eight bits over the same range: quantization cannot see it.
 TOLERANCE = 1e-3
 
 

@@ -80,10 +80,13 @@ def _evaluated(model: ir.Model, node: ir.Node) -> list[NDArray[np.generic]] | No
     arrays = {name: array for name, array in present.items() if name is not None and array is not None}
     if len(arrays) < len(present):
         return None
+    consumed = sum(array.nbytes for array in arrays.values())
+    if _expected_bytes(node) > max(_SMALL, _GROWTH * consumed):
+        return None
     results = _run(node, arrays, model.opset_imports.get("", 18), model.ir_version)
     if results is None:
         return None
-    produced, consumed = sum(array.nbytes for array in results), sum(array.nbytes for array in arrays.values())
+    produced = sum(array.nbytes for array in results)
     return results if produced <= max(_SMALL, _GROWTH * consumed) else None
 
 
@@ -102,6 +105,16 @@ _RULES: Final[Mapping[str, Callable[[ir.Model, ir.Node], list[NDArray[np.generic
     "Shape": _shape,
     "Size": _size,
 }
+
+
+def _expected_bytes(node: ir.Node) -> int:
+    """The size of the result as far as its shape is known before it is computed."""
+    total = 0
+    for value in node.outputs:
+        shape = static_shape(value)
+        if shape is not None and value.dtype is not None:
+            total += math.ceil(math.prod(shape) * value.dtype.itemsize)
+    return total
 
 
 def _run(

@@ -1,0 +1,150 @@
+"""Every pass keeps the function, says whether it changed something, and leaves a valid graph; so does the fixpoint."""
+
+from collections.abc import Callable
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from depthdeploy.core.target import GraphPass
+from depthdeploy.graph.canonicalize import PASSES, canonicalize
+from depthdeploy.testing import graphs
+from depthdeploy.testing.graph_text import build
+from depthdeploy.testing.laws import as_proto, assert_same_function
+
+GRAPHS = graphs.all_graphs()
+
+
+def content(model: ir.Model) -> bytes:
+    return bytes(as_proto(model).SerializeToString(deterministic=True))
+
+
+@pytest.mark.parametrize("one", PASSES, ids=lambda one: one.name)
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_pass_keeps_the_function_and_says_whether_it_changed_the_graph(one: GraphPass, name: str) -> None:
+    model = ir.from_proto(GRAPHS[name])
+    before = content(model)
+    changed = one(model)
+    assert changed == (content(model) != before)
+    assert_same_function(GRAPHS[name], model)
+    onnx.checker.check_model(as_proto(model), full_check=True)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_fixpoint_keeps_the_function_and_is_one(name: str) -> None:
+    model = ir.from_proto(GRAPHS[name])
+    canonicalize(model)
+    assert_same_function(GRAPHS[name], model)
+    onnx.checker.check_model(as_proto(model), full_check=True)
+    rest = content(model)
+    assert canonicalize(model) == ()
+    assert content(model) == rest
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_every_node_and_value_has_a_name_of_its_own_and_a_static_shape(name: str) -> None:
+    model = ir.from_proto(GRAPHS[name])
+    for node in model.graph:
+        node.name = None
+    canonicalize(model)
+    names = [node.name for node in model.graph]
+    values = [value for node in model.graph for value in node.outputs]
+    assert all(names)
+    assert len(set(names)) == len(names)
+    assert len({value.name for value in values}) == len(values)
+    assert all(value.shape is not None and value.shape.is_static() for value in values)
+
+
+def test_the_same_graph_gives_the_same_bytes() -> None:
+    def canonical() -> bytes:
+        model = ir.from_proto(graphs.attention_with_nan_guard())
+        canonicalize(model)
+        return content(model)
+
+    assert canonical() == canonical()
+
+
+# A step takes the name of a value and gives the text of nodes whose last one makes ``out``; all keep [1, 4, 16, 16].
+STEPS: tuple[Callable[[str, str], str], ...] = (
+    lambda x, out: f"{out} = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> ({x}, w3, b)",
+    lambda x, out: f"{out} = Conv <kernel_shape=[1,1]> ({x}, w1)",
+    lambda x, out: f"{out} = Conv <kernel_shape=[3,3], pads=[1,1,1,1], group=4> ({x}, wd, b)",
+    lambda x, out: f'{out} = Conv <kernel_shape=[3,3], auto_pad="SAME_LOWER"> ({x}, w3, b)',
+    lambda x, out: f"{out}_t = ConvTranspose <kernel_shape=[2,2], strides=[2,2], group=2> ({x}, wt, b)\n"
+    f"{out} = MaxPool <kernel_shape=[2,2], strides=[2,2]> ({out}_t)",
+    lambda x, out: f"{out}_p = Pad ({x}, around)\n{out} = Conv <kernel_shape=[3,3]> ({out}_p, w3, b)",
+    lambda x, out: f"{out}_p = Pad ({x}, around, one)\n{out} = Conv <kernel_shape=[3,3]> ({out}_p, w3, b)",
+    lambda x, out: f"{out} = BatchNormalization <epsilon=0.01> ({x}, gain, b, mean, var)",
+    lambda x, out: f"{out} = Mul ({x}, per_channel)",
+    lambda x, out: f"{out} = Div ({x}, gain4)",
+    lambda x, out: f"{out} = Add (per_channel, {x})",
+    lambda x, out: f"{out} = Sub ({x}, per_channel)",
+    lambda x, out: f"{out} = Sub (per_channel, {x})",
+    lambda x, out: f"{out} = Mul ({x}, per_column)",
+    lambda x, out: f"{out} = Add ({x}, {x})",
+    lambda x, out: f"{out} = Relu ({x})",
+    lambda x, out: f"{out}_m = Max ({x}, zero)\n{out} = Min (six, {out}_m)",
+    lambda x, out: f"{out} = Clip ({x}, zero, six)",
+    lambda x, out: f"{out} = Clip ({x}, , one)",
+    lambda x, out: f"{out}_a = Identity ({x})\n{out} = Dropout ({out}_a)",
+    lambda x, out: f"{out}_a = Transpose <perm=[0,2,3,1]> ({x})\n{out} = Transpose <perm=[0,3,1,2]> ({out}_a)",
+    lambda x, out: f"{out}_a = Transpose <perm=[0,2,3,1]> ({x})\n{out}_b = MatMul ({out}_a, wm)\n"
+    f"{out}_c = Add (b, {out}_b)\n{out}_d = Mul ({out}_c, gain)\n{out} = Transpose <perm=[0,3,1,2]> ({out}_d)",
+    lambda x, out: f"{out}_a = Reshape ({x}, flat)\n{out}_b = Unsqueeze ({out}_a, first)\n"
+    f"{out} = Reshape ({out}_b, full)",
+    lambda x, out: f"{out}_a = Softmax <axis=1> ({x})\n{out}_b = IsNaN ({out}_a)\n"
+    f"{out} = Where ({out}_b, zero, {out}_a)",
+    lambda x, out: f"{out}_a = Conv <kernel_shape=[1,1]> ({x}, w1)\n{out}_b = Mul ({out}_a, gain4)\n"
+    f"{out} = Add ({out}_a, {out}_b)",
+    lambda x, out: f"{out}_s = Shape ({x})\n{out}_r = Relu ({x})\n{out} = Reshape ({out}_r, {out}_s)",
+    lambda x, out: f"{out} = Slice ({x}, backwards_start, backwards_end, last_axis, backwards)",
+)  # fmt: skip
+
+
+def chain(steps: list[int]) -> onnx.ModelProto:
+    lines = ["v0 = Conv <kernel_shape=[1,1]> (image, w0)"]
+    lines += [STEPS[step](f"v{index}", f"v{index + 1}") for index, step in enumerate(steps)]
+    lines.append(f"depth = ReduceMean <keepdims=1> (v{len(steps)}, first_axis)")
+    body = "\n".join(lines)
+    return build(
+        f"""chain (float[1,3,16,16] image) => (float[1,1,16,16] depth)
+        <float[4,3,1,1] w0, float[4,4,3,3] w3, float[4,4,1,1] w1, float[4,1,3,3] wd, float[4,2,2,2] wt, float[4,4] wm,
+         float[4] b, float[4] mean, float[4] gain_gain, float[4] gain = {{0.5, 1.5, 1, 0.7}},
+         float[4] var = {{1, 2, 0.5, 1}}, float[4,1,1] gain4 = {{0.5, 2, 1, 0.7}}, float[1,4,1,1] per_channel,
+         float[16] per_column, float zero = {{0}}, float one = {{1}}, float six = {{6}},
+         int64[8] around = {{0, 0, 1, 1, 0, 0, 1, 1}},
+         int64[3] flat = {{1, 4, 256}}, int64[1] first = {{0}}, int64[4] full = {{1, 4, 16, 16}},
+         int64[1] first_axis = {{1}}, int64[1] backwards_start = {{15}}, int64[1] backwards_end = {{-100}},
+         int64[1] last_axis = {{3}}, int64[1] backwards = {{-1}}>
+        {{ {body} }}"""
+    )
+
+
+@hypothesis.settings(max_examples=60, deadline=None, derandomize=True)
+@hypothesis.given(st.lists(st.integers(0, len(STEPS) - 1), min_size=1, max_size=7))
+def test_any_chain_of_layers_keeps_its_function(steps: list[int]) -> None:
+    proto = chain(steps)
+    model = ir.from_proto(proto)
+    canonicalize(model)
+    assert_same_function(proto, model, atol=1e-4, rtol=1e-3)
+    assert canonicalize(model) == ()
+    onnx.checker.check_model(as_proto(model), full_check=True)
+
+
+def test_the_law_notices_another_function() -> None:
+    other = graphs.residual_block()
+    weight = other.graph.initializer[0]
+    weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * np.float32(1.01), weight.name))
+    with pytest.raises(AssertionError, match="Not equal"):
+        assert_same_function(graphs.residual_block(), other)
+
+
+def test_the_law_notices_another_name() -> None:
+    other = graphs.residual_block()
+    other.graph.node[-1].output[0] = "map"
+    other.graph.output[0].name = "map"
+    with pytest.raises(AssertionError, match="outputs were"):
+        assert_same_function(graphs.residual_block(), other)
