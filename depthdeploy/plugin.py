@@ -40,7 +40,7 @@ from depthdeploy.errors import (
 )
 
 if TYPE_CHECKING:
-    from depthdeploy.imaging.decode import decode_image
+    from depthdeploy.imaging.decode import decode_image, photograph_size
 
 __all__ = [
     "Alignment",
@@ -84,6 +84,7 @@ __all__ = [
     "digest_of",
     "load_capabilities",
     "load_card",
+    "photograph_size",
     "sha256_bytes",
     "sha256_file",
     "variant_for_this_cpu",
@@ -91,8 +92,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "decode_image":  # needs Pillow, which vendor images lack: imported when it is asked for
-        from depthdeploy.imaging.decode import decode_image
+    if name in ("decode_image", "photograph_size"):  # need Pillow, which vendor images lack: imported when asked for
+        from depthdeploy.imaging import decode
 
-        return decode_image
+        return getattr(decode, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from depthdeploy.plugin import CalibrationError, DepthRange, Photo, PointPair, UsageError, decode_image
+from depthdeploy.plugin import (
+    CalibrationError,
+    DepthRange,
+    Photo,
+    PointPair,
+    UsageError,
+    decode_image,
+    digest_of,
+    sha256_bytes,
+)
 from depthdeploy_calibration.inspection import ImagePath
 
 
@@ -77,6 +86,19 @@ class FileSet:
         """Annotated point pairs; empty without annotation."""
         return self.annotations.get(photo.id, ())
 
+    def labels_digest(self, photo: Photo) -> str:
+        """SHA-256 of the depth map's bytes, its unit and range, and the pairs; empty without labels.
+
+        Raises:
+            CalibrationError: the depth map cannot be read.
+        """
+        measured = self.measured if self.measured and photo.id in self.measured.files else None
+        pairs = self.pairs(photo)
+        if measured is None and not pairs:
+            return ""
+        depth = measured and (_file_digest(measured.files[photo.id]), measured.per_metre, measured.range)
+        return digest_of({"depth": depth, "pairs": pairs})
+
 
 def set_name(plugin: str, argument: str) -> str:
     """``folder:photos`` for an argument ``/data/photos/``: reports carry no host's paths."""
@@ -105,6 +127,13 @@ def required_root(argument: str, data_root: Path | None, *, plugin: str, source:
     if not root.exists():
         raise CalibrationError(f"{root} does not exist.", f"Give the place of {plugin}. {source}")
     return root
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        return sha256_bytes(path.read_bytes())
+    except OSError as cause:
+        raise CalibrationError(f"{path} cannot be read: {cause.strerror or cause}.", "Replace it.") from cause
 
 
 def _read_depth(path: Path) -> NDArray[np.uint16]:

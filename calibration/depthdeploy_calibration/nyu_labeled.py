@@ -76,6 +76,10 @@ class LabeledSet:
         """None: the set has no annotated pairs."""
         return ()
 
+    def labels_digest(self, photo: Photo) -> str:
+        """SHA-256 of the frame's digest, which is of the whole file with its depth, and of the range."""
+        return digest_of({"frame": photo.digest, "range": self.depth_range})
+
 
 def open_labeled(file: Path, *, name: str) -> LabeledSet:
     """The frames of the labelled file: the test split where one lies beside it, otherwise all of them.

@@ -89,6 +89,15 @@ class PhotoSet(Protocol):
     def pairs(self, photo: Photo) -> tuple[PointPair, ...]:
         """Annotated point pairs; empty without annotation."""
 
+    def labels_digest(self, photo: Photo) -> str:
+        """SHA-256 of what ``depth``, ``pairs`` and ``depth_range`` say of a photograph; empty without labels.
+
+        With :attr:`Photo.digest` it tells whether a stored score still holds. Cheap: files are hashed, not decoded.
+
+        Raises:
+            CalibrationError: a depth file cannot be read; the message names it.
+        """
+
 
 @runtime_checkable
 class DatasetPlugin(Protocol):

@@ -1,13 +1,12 @@
-"""Image files to upright 8-bit RGB arrays, and the check of many files before work begins."""
+"""Image files to upright 8-bit RGB arrays, and their size without decoding them."""
 
 from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zipfile
 import zlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -26,7 +25,12 @@ SMALLEST_SIDE: Final = 32
 #: Pillow's names of the formats that are read; its other parsers are never let near a user's file. MPO opens as JPEG.
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
-_NAMED: Final = 10
+# Pillow warns of damaged metadata (EXIF, an animation's header) of files whose pixels it reads well. Its warnings carry
+# no class of their own, so they are known by the module. Photographs are decoded in threads, and catch_warnings puts
+# back the filters of the whole process, those of the other threads too: hence once, on import, and for good.
+# DecompressionBombWarning is no UserWarning and passes; it does not stop Pillow, _require_photograph does.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
 _REMEDY: Final = "Replace it or take it out of the set."
 # What Pillow and zipfile raise for damaged bytes; several of its parsers let their own arithmetic fail.
 _DAMAGE: Final = (
@@ -57,8 +61,8 @@ _UPRIGHT: Final = {
 }
 
 
-class _Refusal(Exception):
-    """Why a readable file is no photograph."""
+class _Refusal(ValueError):
+    """Why bytes are no photograph."""
 
 
 def decode_image(path: ImagePath) -> NDArray[np.uint8]:
@@ -86,44 +90,22 @@ def decode_image(path: ImagePath) -> NDArray[np.uint8]:
         raise CalibrationError(f"{path} cannot be decoded: {_reason(cause)}.", _REMEDY) from cause
 
 
-def probe_image(path: ImagePath) -> tuple[int, int]:
-    """Height and width of the upright photograph in a file; its header and its end are read, no pixel is decoded.
+def photograph_size(data: bytes) -> tuple[int, int]:
+    """Height and width of the upright photograph in a file's bytes; its header and its end are read, no pixel decoded.
+
+    Args:
+        data: the whole file, which the caller may digest as well.
 
     Raises:
-        CalibrationError: the file is missing, no image, cut short (JPEG, PNG, WebP), animated, too small or too large.
+        ValueError: why :func:`decode_image` would refuse it, as a phrase without the file's name: no image, cut short
+            (JPEG, PNG, WebP), animated, too small or too large.
     """
     try:
-        return _probe(path.read_bytes())
-    except _Refusal as refusal:
-        raise CalibrationError(f"{path} cannot be used: {refusal}.", _REMEDY) from refusal
+        return _probe(data)
+    except _Refusal:
+        raise
     except _DAMAGE as cause:
-        raise CalibrationError(f"{path} cannot be read: {_reason(cause)}.", _REMEDY) from cause
-
-
-def check_images(paths: Sequence[ImagePath]) -> None:
-    """Probe every file.
-
-    Raises:
-        CalibrationError: one or more cannot be used; one error counts them all and gives the first ten reasons.
-    """
-    with ThreadPoolExecutor(4) as pool:
-        faults = [fault for fault in pool.map(_fault, paths) if fault]
-    if not faults:
-        return
-    listed = "\n  ".join(faults[:_NAMED])
-    more = f"\n  and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-    raise CalibrationError(
-        f"{len(faults)} of {len(paths)} images cannot be used:\n  {listed}{more}\n",
-        "Replace them or take them out of the set.",
-    )
-
-
-def _fault(path: ImagePath) -> str:
-    try:
-        probe_image(path)
-    except CalibrationError as error:
-        return error.what
-    return ""
+        raise _Refusal(f"it cannot be read: {_reason(cause)}") from cause
 
 
 def _probe(data: bytes) -> tuple[int, int]:
@@ -143,6 +125,9 @@ def _require_photograph(image: Image.Image) -> None:
         raise _Refusal("it is animated or has several pages, which one is meant is not said")
     if min(image.size) < SMALLEST_SIDE:
         raise _Refusal(f"it has {image.width}x{image.height} pixels, a side needs {SMALLEST_SIDE} or more")
+    # Up to twice its limit Pillow only warns, and a warning is what the program around this makes of it.
+    if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        raise _Refusal(f"it has {image.width}x{image.height} pixels, more than {Image.MAX_IMAGE_PIXELS:,} in all")
 
 
 def _require_whole(data: bytes, kind: str | None) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from depthdeploy import registry
 from depthdeploy.core.photos import PhotoSet, Selection
 from depthdeploy.core.report import SelectionRecord
 from depthdeploy.core.request import CompileRequest, split_argument
-from depthdeploy.imaging.sampling import require_disjoint, select, split
+from depthdeploy.imaging.sampling import CALIBRATION, EVALUATION, require_disjoint, select, split
 
 #: How many photographs calibrate when nobody says: enough for ranges (see docs/reference/calibration.md).
 DEFAULT_CALIBRATION = 256
@@ -63,7 +63,7 @@ def _open(spec: str, request: CompileRequest) -> PhotoSet:
 
 def labelled(photoset: PhotoSet) -> bool:
     """Whether a set carries measured depth or annotated pairs."""
-    return photoset.depth_range is not None or any(photoset.pairs(photo) for photo in photoset.photos[:1])
+    return photoset.depth_range is not None or any(photoset.pairs(photo) for photo in photoset.photos)
 
 
 def choose(request: CompileRequest) -> Photographs:
@@ -74,36 +74,42 @@ def choose(request: CompileRequest) -> Photographs:
         CalibrationError: too few photographs, damaged ones, or some that would both calibrate and evaluate.
     """
     photoset = _open(request.calibration, request)
+    chosen, leak = [], ""
     if not request.evaluations or request.calibration in request.evaluations:
         calibration, own = _from_one_set(photoset, request)
-        specs = [spec for spec in request.evaluations if spec != request.calibration]
+        if own is None:
+            own, leak = replace(calibration, purpose=EVALUATION), _leak(calibration)
+        chosen.append(Chosen(photoset, own))
     else:
-        wanted = request.calibration_count or min(DEFAULT_CALIBRATION, len(photoset.photos))
-        calibration = select(photoset, count=wanted, seed=request.seed, purpose="calibration")
-        own, specs = None, list(request.evaluations)
-    chosen = [] if own is None else [Chosen(photoset, own)]
-    for spec in specs:
-        other = _open(spec, request)
-        selection = select(other, count=request.evaluation_count, seed=request.seed, purpose="evaluation")
-        require_disjoint(calibration, selection)
-        chosen.append(Chosen(other, selection))
-    if chosen:
-        return Photographs(Chosen(photoset, calibration), tuple(chosen))
-    same = Selection(calibration.dataset, calibration.photos, calibration.seed, calibration.available, "evaluation")
-    leak = (
-        f"All {len(same.photos)} photographs of {same.dataset} calibrate, so fidelity is scored on the calibration "
-        "photographs themselves: it is optimistic."
-    )
-    return Photographs(Chosen(photoset, calibration), (Chosen(photoset, same),), leak)
+        wanted = request.calibration_count or min(DEFAULT_CALIBRATION, _available(photoset))
+        calibration = select(photoset, count=wanted, seed=request.seed, purpose=CALIBRATION)
+    for spec in request.evaluations:
+        if spec != request.calibration:
+            other = _open(spec, request)
+            selection = select(other, count=request.evaluation_count, seed=request.seed, purpose=EVALUATION)
+            require_disjoint(calibration, selection)
+            chosen.append(Chosen(other, selection))
+    return Photographs(Chosen(photoset, calibration), tuple(chosen), leak)
 
 
 def _from_one_set(photoset: PhotoSet, request: CompileRequest) -> tuple[Selection, Selection | None]:
     """Calibration and evaluation photographs of one set; no evaluation when all were asked for calibration."""
-    available = len(photoset.photos)
+    available = _available(photoset)
     wanted = request.calibration_count or min(DEFAULT_CALIBRATION, max(1, available * 2 // 3))
-    if wanted >= available:
-        return select(photoset, count=wanted, seed=request.seed, purpose="calibration"), None
+    if wanted >= available and request.evaluation_count is None:
+        return select(photoset, count=wanted, seed=request.seed, purpose=CALIBRATION), None
     rest = available - wanted
     evaluated = request.evaluation_count or (rest if labelled(photoset) else min(rest, DEFAULT_EVALUATION))
-    calibration, evaluation = split(photoset, calibration=wanted, evaluation=evaluated, seed=request.seed)
-    return calibration, evaluation
+    return split(photoset, calibration=wanted, evaluation=evaluated, seed=request.seed)
+
+
+def _available(photoset: PhotoSet) -> int:
+    """How many there are to choose from: a content that occurs twice counts once."""
+    return len({photo.digest for photo in photoset.photos})
+
+
+def _leak(calibration: Selection) -> str:
+    return (
+        f"All {len(calibration.photos)} photographs of {calibration.dataset} calibrate, so fidelity is scored on the "
+        "calibration photographs themselves: it is optimistic."
+    )

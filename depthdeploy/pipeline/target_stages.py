@@ -150,8 +150,12 @@ def meaning(model: OnnxModel) -> object:
     return (model.sha256, model.contract, model.depth, model.name)
 
 
-def _sets(photographs: Photographs) -> list[str]:
-    return [chosen.selection.digest for chosen in photographs.evaluations]
+def _sets(photographs: Photographs) -> list[object]:
+    """What scores depend on and speak of: every photograph by content, name and stratum, and its labels."""
+    return [
+        (chosen.photoset.name, [(photo, chosen.photoset.labels_digest(photo)) for photo in chosen.selection.photos])
+        for chosen in photographs.evaluations
+    ]
 
 
 def emulate(run: Run, network: Network, quantized: QuantizedModel, photographs: Photographs) -> Emulated:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthdeploy.core.photos import PhotoSet
+from depthdeploy.core.photos import DepthRange, PhotoSet
 from depthdeploy.errors import CalibrationError, ToolchainMissing
 from depthdeploy.registry import datasets
+from depthdeploy_calibration.rgbd import open_rgbd
 
 HEIGHT, WIDTH = 40, 64
 LABELED = "nyu_depth_v2_labeled.mat"
@@ -77,6 +78,33 @@ def test_a_depth_map_of_8_bits_is_refused(tmp_path: Path) -> None:
     photoset = datasets["kitti"].open("", root)
     with pytest.raises(CalibrationError, match=r"a\.png is not a depth map"):
         photoset.depth(photoset.photos[0])
+
+
+def _label(name: str, root: Path) -> str:
+    photoset = datasets[name].open("", root)
+    return photoset.labels_digest(photoset.photos[0])
+
+
+def test_the_labels_digest_is_of_the_depth_map_its_unit_and_range(tmp_path: Path) -> None:
+    root = _frames(tmp_path, ["a"])
+    first = _label("kitti", root)
+    assert len(first) == 64
+    assert _label("kitti", root) == first
+    scored = DepthRange(0.1, 10)
+    others = [(1000, scored), (256, scored), (256, DepthRange(0.1, 9)), (256, DepthRange(0.1, 10, "garg"))]
+    sets = [open_rgbd(root, name="x", per_metre=unit, scored=scored) for unit, scored in others]
+    assert len({photoset.labels_digest(photoset.photos[0]) for photoset in sets}) == 4
+    for folder, suffix in (("rgb", "jpg"), ("depth", "png")):
+        (root / folder / f"a.{suffix}").rename(root / folder / f"renamed.{suffix}")
+    assert _label("kitti", root) == first
+    depth = np.full((HEIGHT, WIDTH), 2560, np.uint16)
+    depth[5, 5] = 2561
+    file = _saved(root / "depth" / "renamed.png", depth)
+    assert _label("kitti", root) != first
+    photoset = datasets["kitti"].open("", root)
+    file.unlink()
+    with pytest.raises(CalibrationError, match=r"renamed\.png cannot be read"):
+        photoset.labels_digest(photoset.photos[0])
 
 
 @pytest.mark.parametrize("name", ["nyuv2", "kitti"])
@@ -248,8 +276,10 @@ def test_another_content_of_the_file_has_other_digests(tmp_path: Path) -> None:
     found = []
     for frames in (2, 3):
         _labeled(tmp_path / str(frames), frames=frames, height=60, width=80)
-        found.append(datasets["nyuv2"].open("", tmp_path / str(frames)).photos[0].digest)
-    assert found[0] != found[1]
+        photoset = datasets["nyuv2"].open("", tmp_path / str(frames))
+        found.append({photo.digest for photo in photoset.photos} | set(map(photoset.labels_digest, photoset.photos)))
+    assert [len(digests) for digests in found] == [4, 6]
+    assert not found[0] & found[1]
 
 
 def test_a_labelled_file_cut_short_or_of_another_form(tmp_path: Path) -> None:

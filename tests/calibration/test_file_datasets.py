@@ -66,6 +66,7 @@ def test_a_folder_is_listed_with_its_subfolders(tmp_path: Path) -> None:
         assert photoset.image(photo).shape == (HEIGHT, WIDTH, 3)
         assert photoset.depth(photo) is None
         assert photoset.pairs(photo) == ()
+        assert photoset.labels_digest(photo) == ""
 
 
 def test_a_content_counts_once_in_a_folder(tmp_path: Path) -> None:
@@ -118,6 +119,17 @@ def test_all_damaged_files_of_a_folder_are_named_at_once(tmp_path: Path) -> None
     assert "good.png" not in caught.value.what
 
 
+def test_one_error_counts_all_and_names_ten(tmp_path: Path) -> None:
+    _photo(tmp_path / "good.png", 0)
+    for number in range(13):
+        (tmp_path / f"bad{number:02}.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(CalibrationError, match="13 of the 14") as caught:
+        datasets["folder"].open(str(tmp_path), None)
+    assert "bad09.jpg" in caught.value.what
+    assert "bad10.jpg" not in caught.value.what
+    assert "3 more" in caught.value.what
+
+
 # pairs
 
 
@@ -141,6 +153,21 @@ def test_pairs_are_read_and_the_closer_point_is_honoured(tmp_path: Path) -> None
     assert photoset.pairs(photoset.photos[1]) == ()
     assert photoset.photos[0].stratum == "rgb"
     assert photoset.image(photoset.photos[0]).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_the_labels_digest_is_of_the_pairs_and_of_no_name(tmp_path: Path) -> None:
+    def digests(annotations: object) -> list[str]:
+        photoset = datasets["pairs"].open(_annotated(tmp_path, annotations), None)
+        return [photoset.labels_digest(photo) for photo in photoset.photos]
+
+    first = digests({"rgb/a.jpg": [_pair([1, 2], [3, 4])], "rgb/b.jpg": []})
+    assert len(first[0]) == 64
+    assert first[1] == ""
+    assert digests({"rgb/a.jpg": [_pair([1, 2], [3, 4])], "rgb/b.jpg": []}) == first
+    for edited in ([_pair([1, 2], [3, 5])], [_pair([1, 2], [3, 4], "point2")], [_pair([1, 2], [3, 4])] * 2):
+        assert digests({"rgb/a.jpg": edited, "rgb/b.jpg": []})[0] != first[0]
+    (tmp_path / "rgb" / "a.jpg").rename(tmp_path / "renamed.jpg")
+    assert digests({"renamed.jpg": [_pair([1, 2], [3, 4])]}) == first[:1]
 
 
 def test_names_may_begin_with_the_files_folder(tmp_path: Path) -> None:
@@ -244,6 +271,14 @@ def test_da2k_that_is_incomplete_or_damaged_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CalibrationError, match=r"annotations\.json"):
         datasets["da2k"].open("", tmp_path / "empty")
+    packed = tmp_path / "locked" / "DA-2K.zip"
+    packed.parent.mkdir()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("DA-2K/annotations.json", json.dumps({"a.jpg": [_pair([1, 2], [3, 4])]}))
+        archive.writestr("DA-2K/a.jpg", b"")
+        archive.getinfo("DA-2K/a.jpg").flag_bits |= 1  # encrypted, so the directory says
+    with pytest.raises(CalibrationError, match=r"a\.jpg: it cannot be read: .*encrypted"):
+        datasets["da2k"].open("", packed)
     (tmp_path / "empty" / "DA-2K.zip").write_bytes(b"cut")
     with pytest.raises(CalibrationError, match=r"DA-2K\.zip cannot be opened"):
         datasets["da2k"].open("", tmp_path / "empty")

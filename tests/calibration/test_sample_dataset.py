@@ -11,6 +11,7 @@ import pytest
 from depthdeploy.core.photos import PhotoSet
 from depthdeploy.errors import UsageError
 from depthdeploy.registry import datasets
+from depthdeploy_calibration.datasets import sample
 from depthdeploy_calibration.datasets.sample import Renders
 from depthdeploy_calibration.sample import RenderedScene
 from depthdeploy_calibration.sample_pairs import drawn_pairs
@@ -49,6 +50,19 @@ def test_photograph_depth_and_pairs_belong_together() -> None:
             assert depth[pair.closer] > 0
         with pytest.raises(ValueError, match="read-only"):
             image[0, 0] = 0
+
+
+def test_labels_are_digested_without_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(seed: int) -> RenderedScene:
+        raise AssertionError(f"scene {seed} is rendered")
+
+    monkeypatch.setattr(sample, "_render", refuse)
+    photoset = datasets["sample"].open("3", None)
+    digests = [photoset.labels_digest(photo) for photo in photoset.photos]
+    assert len(set(digests)) == 3
+    assert digests == [datasets["sample"].open("", None).labels_digest(photo) for photo in photoset.photos]
+    monkeypatch.setattr(sample, "_pairs_digest", lambda: "drawn otherwise")
+    assert photoset.labels_digest(photoset.photos[0]) != digests[0]
 
 
 @pytest.mark.parametrize("argument", ["0", "-1", "ten", "10001", "1.5", "²", " "])

@@ -33,6 +33,9 @@ class Named:
     def pairs(self, photo: Photo) -> tuple[PointPair, ...]:
         raise NotImplementedError
 
+    def labels_digest(self, photo: Photo) -> str:
+        raise NotImplementedError
+
 
 def _set(strata: str) -> Named:
     return Named(tuple(Photo(f"{n:03}", f"digest-{n}", stratum) for n, stratum in enumerate(strata)))

@@ -44,6 +44,9 @@ class Slow:
     def pairs(self, photo: Photo) -> tuple[PointPair, ...]:
         return ()
 
+    def labels_digest(self, photo: Photo) -> str:
+        return ""
+
 
 def _reading() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("photographs")]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -98,6 +99,10 @@ class SampleSet:
         """About ten pairs whose depths differ by a factor of 1.3 or more, the same ones every time."""
         return drawn_pairs(self.depth(photo), seed=int(photo.id))
 
+    def labels_digest(self, photo: Photo) -> str:
+        """SHA-256 of the scene's recipe, of how pairs are drawn from it, and of the range; nothing is rendered."""
+        return digest_of({"scene": photo.digest, "pairs": _pairs_digest(), "range": self.depth_range})
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -139,9 +144,18 @@ def _photo(seed: int) -> Photo:
 @lru_cache(maxsize=1)
 def _renderer_digest() -> str:
     """The digest of the renderer's sources: a change of it makes other photographs."""
+    return _sources_digest(resources.files("depthdeploy_calibration.sample").iterdir())
+
+
+@lru_cache(maxsize=1)
+def _pairs_digest() -> str:
+    """The digest of the source that draws pairs: a change of it draws others."""
+    return _sources_digest([resources.files("depthdeploy_calibration") / "sample_pairs.py"])
+
+
+def _sources_digest(files: Iterable[Traversable]) -> str:
     digest = hashlib.sha256()
-    sources = resources.files("depthdeploy_calibration.sample").iterdir()
-    for source in sorted((file for file in sources if file.name.endswith(".py")), key=lambda file: file.name):
+    for source in sorted((file for file in files if file.name.endswith(".py")), key=lambda file: file.name):
         # Line ends differ between platforms' checkouts.
         digest.update(source.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()
