@@ -201,7 +201,7 @@ def predict(network: nn.Module, *, images: NDArray[np.uint8]) -> NDArray[np.floa
     network.eval()
     parts = []
     for start in range(0, len(images), 10):
-        picture = torch.from_numpy(images[start : start + 10]).permute(0, 3, 1, 2).float() / 255.0
+        picture = torch.from_numpy(np.array(images[start : start + 10])).permute(0, 3, 1, 2).float() / 255.0
         parts.append(network(normalise(picture))[:, 0].float().numpy())
     return np.concatenate(parts)
 
