@@ -87,7 +87,7 @@ def compile_command(
         "", "--precision", help="int8, fp16 or fp32. [default: the target's]", rich_help_panel=_QUANTIZATION
     ),
     observer: str = typer.Option(
-        "minmax", "--observer", help="minmax or percentile:99.99.", rich_help_panel=_QUANTIZATION
+        "percentile", "--observer", help="minmax, percentile (99.999) or percentile:99.99.", rich_help_panel=_QUANTIZATION
     ),
     max_drop: list[str] = typer.Option(
         [], "--max-drop", help="Fail when more is lost, as in delta1=0.5.", rich_help_panel=_QUANTIZATION

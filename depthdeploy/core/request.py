@@ -88,7 +88,7 @@ class CompileRequest:
         output_name: which output of a foreign network is the depth.
         input: what is said about the input.
         precision: ``int8``, ``fp16`` or ``fp32``; each target's default when empty.
-        observer: ``minmax`` or ``percentile:99.99``.
+        observer: ``minmax``, ``percentile`` (99.999) or ``percentile:99.99``.
         calibration_count: how many photographs; a default by the set's size when ``None``.
         evaluations: data sets; empty means the rest of the calibration set.
         evaluation_count: how many photographs of each; all when ``None``.
@@ -112,7 +112,7 @@ class CompileRequest:
     output_name: str | None = None
     input: InputOptions = field(default_factory=InputOptions)
     precision: str = ""
-    observer: str = "minmax"
+    observer: str = "percentile"
     calibration_count: int | None = None
     evaluations: tuple[str, ...] = ()
     evaluation_count: int | None = None

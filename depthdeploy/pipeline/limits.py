@@ -41,5 +41,5 @@ def over_the_limit(evaluations: Sequence[Evaluation], limits: Sequence[Drop], go
         return None
     return AccuracyError(
         f"{goal}: {'; '.join(broken)}.",
-        "Try --observer percentile:99.99, more calibration photographs from the site, or a higher precision.",
+        "Try more calibration photographs from the site, or a higher precision.",
     )
