@@ -37,6 +37,8 @@ def write_graph(model: ir.Model, out: Path) -> str:
     """
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
     data = f"{out.name}.data" if size > _ONE_FILE else None
+    if data is None:  # what lies in a file beside the old place would not lie beside the new one
+        ir.external_data.load_to_model(model)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:

@@ -227,6 +227,15 @@ def test_a_classifier_is_refused(tmp_path: Path) -> None:
     assert "no depth map" in refusal(proto, tmp_path, ModelError)
 
 
+def test_the_default_domain_may_be_spelled_out(tmp_path: Path) -> None:
+    proto = graphs.residual_block()
+    for part in (*proto.opset_import, *proto.graph.node):
+        part.domain = "ai.onnx"
+    model = imported(proto, tmp_path).model
+    assert model.opset == 18
+    assert_same_function(graphs.residual_block(), onnx.load(model.path))
+
+
 def test_operators_that_are_not_onnx_are_named(tmp_path: Path) -> None:
     proto = graphs.residual_block()
     proto.opset_import.append(onnx.helper.make_opsetid("com.vendor", 1))

@@ -54,6 +54,24 @@ def test_a_batch_normalisation_whose_convolution_is_read_elsewhere_stays() -> No
     assert_same_function(proto, model)
 
 
+@pytest.mark.parametrize("group", [1, 2, 4])
+def test_a_grouped_transposed_convolution_takes_the_scale_of_its_own_channels(group: int) -> None:
+    proto = build(
+        f"""g (float[1,3,8,8] image) => (float[1,1,16,16] depth)
+        <float[8,3,1,1] w, float[8,{12 // group},2,2] wt, float[12] gain_gain, float[12] shift, float[12] mean,
+         float[12] var_var, float[1,12,1,1] w_head>
+        {{
+            conv = Conv (image, w)
+            large = ConvTranspose <strides=[2,2], group={group}> (conv, wt)
+            norm = BatchNormalization (large, gain_gain, shift, mean, var_var)
+            depth = Conv (norm, w_head)
+        }}"""
+    )
+    model = canonical(proto)
+    assert operators(model) == {"Conv": 2, "ConvTranspose": 1}
+    assert_same_function(proto, model)
+
+
 def test_the_guard_of_attention_goes_where_nothing_is_masked() -> None:
     found = operators(canonical(graphs.attention_with_nan_guard()))
     assert "IsNaN" not in found

@@ -100,6 +100,7 @@ STEPS: tuple[Callable[[str, str], str], ...] = (
     lambda x, out: f"{out}_a = Conv <kernel_shape=[1,1]> ({x}, w1)\n{out}_b = Mul ({out}_a, gain4)\n"
     f"{out} = Add ({out}_a, {out}_b)",
     lambda x, out: f"{out}_s = Shape ({x})\n{out}_r = Relu ({x})\n{out} = Reshape ({out}_r, {out}_s)",
+    lambda x, out: f"{out}_a = Transpose <perm=[0,2,3,1]> ({x})\n{out} = Transpose <perm=[0,3,2,1]> ({out}_a)",
     lambda x, out: f"{out} = Slice ({x}, backwards_start, backwards_end, last_axis, backwards)",
 )  # fmt: skip
 
@@ -121,6 +122,15 @@ def chain(steps: list[int]) -> onnx.ModelProto:
          int64[1] last_axis = {{3}}, int64[1] backwards = {{-1}}>
         {{ {body} }}"""
     )
+
+
+@pytest.mark.parametrize("step", range(len(STEPS)))
+@pytest.mark.parametrize("first", [[], [2], [6], [15]], ids=["dense", "depthwise", "padded", "relu"])
+def test_each_kind_of_layer_keeps_its_function(first: list[int], step: int) -> None:
+    proto = chain([*first, step])
+    model = ir.from_proto(proto)
+    canonicalize(model)
+    assert_same_function(proto, model)
 
 
 @hypothesis.settings(max_examples=60, deadline=None, derandomize=True)
