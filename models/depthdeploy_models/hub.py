@@ -72,6 +72,20 @@ def fix_positions(embeddings: nn.Module, method: str, *, rows: int, columns: int
     setattr(embeddings, method, lambda *_arguments: embeddings.fixed_positions)
 
 
+def drop_mask(encoder: nn.Module) -> None:
+    """Keep an encoder from being given an attention mask.
+
+    ``transformers`` 5 makes one of zeros, tokens by tokens, whenever a network is exported, and every layer adds it.
+    """
+
+    def unmasked(
+        _: nn.Module, arguments: tuple[object, ...], named: dict[str, object]
+    ) -> tuple[tuple[object, ...], dict[str, object]]:
+        return arguments, {key: None if key == "attention_mask" else value for key, value in named.items()}
+
+    encoder.register_forward_pre_hook(unmasked, with_kwargs=True)
+
+
 class Depth(nn.Module):
     """A depth network of ``transformers`` as one that takes and gives tensors."""
 

@@ -14,7 +14,7 @@ from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
 from depthdeploy.plugin import DepthKind, InputContract, ModelCard, ModelError
 from depthdeploy_models.checkpoint import read_state_dict
 from depthdeploy_models.depth_anything_v2.original import as_published, is_original
-from depthdeploy_models.hub import ATTENTION, Depth, fix_positions, load_published
+from depthdeploy_models.hub import ATTENTION, Depth, drop_mask, fix_positions, load_published
 
 _PATCH: Final = 14
 #: The side that the position embedding was trained at.
@@ -92,6 +92,7 @@ def sized(network: DepthAnythingForDepthEstimation, contract: InputContract) -> 
     rows, columns = contract.height // _PATCH, contract.width // _PATCH
     embeddings = network.backbone.embeddings
     fix_positions(embeddings, "interpolate_pos_encoding", rows=rows, columns=columns, mode="bicubic")
+    drop_mask(network.backbone.encoder)
     result = Depth(network)
     result.eval()
     return result
