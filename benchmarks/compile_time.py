@@ -46,12 +46,22 @@ def random_weights(folder: Path) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from depthdeploy_models.midas_v21_small.model import build
+    from depthdeploy_models.midas_v21_small.model import MidasSmall
 
     torch.manual_seed(0)
     path = folder / "random.safetensors"
-    save_file({name: value.contiguous() for name, value in build().state_dict().items()}, path)
+    save_file({name: value.contiguous() for name, value in MidasSmall().state_dict().items()}, path)
     return path
+
+
+def rendered(count: int, folder: Path) -> list[Path]:
+    """Rendered photographs of the size of common benchmarks."""
+    from depthdeploy_calibration.sample import render_scene
+
+    folder.mkdir()
+    for seed in range(count):
+        Image.fromarray(render_scene(3_000_000 + seed, height=321, width=481).image).save(folder / f"{seed:04}.png")
+    return sorted(folder.iterdir())
 
 
 def photographs(source: Path | None, folder: Path, count: int) -> Path:
@@ -59,18 +69,11 @@ def photographs(source: Path | None, folder: Path, count: int) -> Path:
     folder.mkdir()
     generator = np.random.default_rng(0)
     originals = sorted(source.rglob("*.jpg")) if source else []
-    if not originals:
-        from depthdeploy_calibration.sample import render_scene
-
-        seeds = range(min(count, 64))
-        frames = [render_scene(3_000_000 + seed, height=321, width=481).image for seed in seeds]
+    frames = originals or rendered(min(count, 64), folder.with_name(f"{folder.name}-frames"))
     for index in range(count):
-        if originals:
-            image = Image.open(originals[index % len(originals)]).convert("RGB")
-        else:
-            image = Image.fromarray(frames[index % len(frames)])
+        image = Image.open(frames[index % len(frames)]).convert("RGB")
         left, top = (int(value) for value in generator.integers(0, 24, size=2))
-        if index >= (len(originals) or len(frames)):
+        if index >= len(frames):  # another content: a crop
             image = image.crop((left, top, image.width - 24 + left, image.height - 24 + top))
         image.save(folder / f"{index:04}.jpg", quality=92)
     return folder

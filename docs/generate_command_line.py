@@ -24,6 +24,9 @@ def _options(command: object) -> list[str]:
         if parameter.param_type_name == "argument":
             names = f"`{parameter.name.upper()}`"
         text = (parameter.help or "").replace("|", "\\|")
+        choices = [str(getattr(choice, "value", choice)) for choice in getattr(parameter.type, "choices", ())]
+        if choices:
+            text += f" One of `{'`, `'.join(choices)}`."
         rows.append(f"| {names} | {text} |")
     return rows if len(rows) > 2 else []
 

@@ -15,7 +15,6 @@ from depthdeploy.plugin import (
     Photo,
     PointPair,
     UsageError,
-    decode_image,
     digest_of,
     sha256_bytes,
 )
@@ -68,6 +67,8 @@ class FileSet:
         Raises:
             CalibrationError: it cannot be decoded; the message names it.
         """
+        from depthdeploy.plugin import decode_image  # brings Pillow, which listing data sets does not need
+
         # An archive is read through the same interface as a folder.
         return decode_image(self.images[photo.id])
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from depthdeploy.plugin import CalibrationError, photograph_size, sha256_bytes
+from depthdeploy.plugin import CalibrationError, sha256_bytes
 
 #: A file or folder on disk or inside a zip archive.
 ImagePath: TypeAlias = Path | zipfile.Path
@@ -71,6 +71,8 @@ def listing(items: Sequence[str]) -> str:
 
 
 def _inspected(file: ImagePath) -> ImageFile | str:
+    from depthdeploy.plugin import photograph_size  # brings Pillow, which listing data sets does not need
+
     try:
         data = file.read_bytes()
     except FileNotFoundError:

@@ -70,8 +70,7 @@ def run(arguments: list[str]) -> int:
     except typer.TyperException as error:
         return _misused(errors, error)
     except (KeyboardInterrupt, typer.Abort):
-        errors.print("Interrupted. Finished stages are stored: the same command goes on from there.")
-        return INTERRUPTED
+        return _interrupted(errors)
     except BrokenPipeError:  # the reader of a pipe left, as in `depthdeploy models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -83,7 +82,14 @@ def run(arguments: list[str]) -> int:
         return _internal(errors, error, arguments)
     except Exception as error:  # the outermost frame: a fault of ours is named as one
         return _internal(errors, error, arguments)
+    if result == INTERRUPTED:  # typer turns Ctrl-C into this code without a word
+        return _interrupted(errors)
     return result if isinstance(result, int) else 0
+
+
+def _interrupted(console: Console) -> int:
+    console.print("Interrupted. Finished stages are stored: the same command goes on from there.")
+    return INTERRUPTED
 
 
 def _misused(console: Console, error: typer.TyperException) -> int:

@@ -77,7 +77,10 @@ def compile_command(
         rich_help_panel=_PHOTOS,
     ),
     eval_count: int | None = typer.Option(
-        None, "--eval-count", help="How many of each. [default: all]", rich_help_panel=_PHOTOS
+        None,
+        "--eval-count",
+        help="How many of each. [default: all, 64 where unlabelled ones are split]",
+        rich_help_panel=_PHOTOS,
     ),
     data_root: Path | None = typer.Option(
         None, "--data-root", help="Where named data sets lie.", rich_help_panel=_PHOTOS
@@ -87,7 +90,10 @@ def compile_command(
         "", "--precision", help="int8, fp16 or fp32. [default: the target's]", rich_help_panel=_QUANTIZATION
     ),
     observer: str = typer.Option(
-        "percentile", "--observer", help="minmax, percentile (99.999) or percentile:99.99.", rich_help_panel=_QUANTIZATION
+        "percentile",
+        "--observer",
+        help="How ranges are observed: minmax, percentile (99.999) or percentile:99.99.",
+        rich_help_panel=_QUANTIZATION,
     ),
     max_drop: list[str] = typer.Option(
         [], "--max-drop", help="Fail when more is lost, as in delta1=0.5.", rich_help_panel=_QUANTIZATION

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,19 +18,17 @@ from depthdeploy.core.depth import (
     Layout,
     ResizeRule,
 )
-from depthdeploy.core.digest import canonical_json, sha256_bytes, sha256_file
+from depthdeploy.core.digest import canonical_json
 from depthdeploy.core.model import OnnxModel
 from depthdeploy.core.tensor import TensorSpec
-from depthdeploy.errors import ModelError, StorageError
+from depthdeploy.errors import ModelError
+from depthdeploy.graph_file import write_graph
 
 #: The names that every graph of ours has at its ends.
 INPUT, OUTPUT = "image", "depth"
 
 #: The metadata under which a file of ours carries its contracts, canonical JSON each.
 INPUT_KEY, OUTPUT_KEY = "depthdeploy.input", "depthdeploy.output"
-
-#: Above this the tensors go to a file of their own: protobuf ends at 2 GiB.
-_ONE_FILE = 1_800_000_000
 
 
 def store(model: ir.Model, out: Path, *, name: str, contract: InputContract, depth: DepthContract) -> OnnxModel:
@@ -63,7 +60,7 @@ def store(model: ir.Model, out: Path, *, name: str, contract: InputContract, dep
     model.metadata_props[OUTPUT_KEY] = canonical_json(depth).decode()
     return OnnxModel(
         path=out,
-        sha256=_write(model, out),
+        sha256=write_graph(model, out),
         opset=model.opset_imports[""],
         input=_spec(model.graph.inputs[0]),
         output=_spec(model.graph.outputs[0]),
@@ -125,21 +122,3 @@ def _spec(value: ir.Value) -> TensorSpec:
     if value.name is None or value.dtype is None or value.shape is None or not value.shape.is_static():
         raise ModelError(f"{value.name} has no static shape: {value.shape}.", "Give --size HxW.")
     return TensorSpec(value.name, value.dtype.numpy().name, tuple(value.shape.numpy()))
-
-
-def _write(model: ir.Model, out: Path) -> str:
-    """Write beside the destination, then rename; the digest, which covers external data too."""
-    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
-    names = [out.name] if size <= _ONE_FILE else [f"{out.name}.data", out.name]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-            ir.save(model, Path(folder) / out.name, external_data=names[0] if len(names) > 1 else None)
-            for name in names:
-                (Path(folder) / name).replace(out.parent / name)
-    except OSError as cause:
-        raise StorageError(
-            f"{out} cannot be written: {cause.strerror or cause}.", "Free space, or choose another place."
-        ) from cause
-    parts = [sha256_file(out.parent / name) for name in reversed(names)]
-    return parts[0] if len(parts) == 1 else sha256_bytes("".join(parts).encode())

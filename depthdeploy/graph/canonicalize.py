@@ -22,7 +22,7 @@ from depthdeploy.graph.passes.no_op_elimination import NoOpElimination
 from depthdeploy.graph.passes.pad_folding import PadFolding
 from depthdeploy.graph.passes.reordering_fusion import ReorderingFusion
 from depthdeploy.graph.passes.shape_inference import ShapeInference
-from depthdeploy.graph.store import read_graph, write_graph
+from depthdeploy.graph_file import read_graph, write_graph
 
 #: Shapes first: most passes decide by them. Names last, so that what passes made is named too.
 PASSES: tuple[GraphPass, ...] = (

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from depthdeploy.core.model import OnnxModel
 from depthdeploy.errors import ModelError
 from depthdeploy.graph.edit import given, static_shape
-from depthdeploy.graph.store import read_graph
+from depthdeploy.graph_file import read_graph
 
 #: Inputs that set how an operator works and are no weights, by operator.
 _SETTINGS: Final[Mapping[str, frozenset[int]]] = {

@@ -13,7 +13,7 @@ from depthdeploy.core.digest import sha256_file
 from depthdeploy.errors import ModelError
 from depthdeploy.graph.count import macs_of, parameters_of
 from depthdeploy.graph.passes.shape_inference import ShapeInference
-from depthdeploy.graph.store import read_graph
+from depthdeploy.graph_file import read_graph
 
 
 @dataclass(frozen=True, slots=True)

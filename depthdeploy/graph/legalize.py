@@ -7,8 +7,8 @@ from pathlib import Path
 
 from depthdeploy.core.model import LegalModel, OnnxModel
 from depthdeploy.core.target import Target
-from depthdeploy.graph.store import read_graph, write_graph
 from depthdeploy.graph.support import require_support
+from depthdeploy.graph_file import read_graph, write_graph
 
 
 def legalize(model: OnnxModel, target: Target, variant: str, out: Path) -> LegalModel:

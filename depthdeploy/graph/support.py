@@ -10,7 +10,7 @@ import onnx_ir as ir
 from depthdeploy.core.model import OnnxModel
 from depthdeploy.core.target import Capabilities, OpRule, Rejection, Support
 from depthdeploy.errors import UnsupportedGraph
-from depthdeploy.graph.store import read_graph
+from depthdeploy.graph_file import read_graph
 
 _ONNX = ("", "ai.onnx")
 

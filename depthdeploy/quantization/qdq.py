@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +10,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from depthdeploy.core.digest import sha256_file
 from depthdeploy.core.model import LegalModel, QuantizedModel
 from depthdeploy.core.quant import ActivationGrid, BiasGrid, QuantPlan, WeightGrid
-from depthdeploy.errors import QuantizationError, StorageError
+from depthdeploy.errors import QuantizationError
+from depthdeploy.graph_file import write_graph
 from depthdeploy.quantization import topology
 
 
@@ -38,8 +36,7 @@ def apply_plan(legal: LegalModel, plan: QuantPlan, out: Path) -> QuantizedModel:
     _check_opset(legal.model.opset, plan)
     model = topology.load(legal.model)
     _edit(model.graph, plan)
-    _write(model, out)
-    stored = replace(legal.model, path=out, sha256=sha256_file(out))
+    stored = replace(legal.model, path=out, sha256=write_graph(model, out))
     return QuantizedModel(stored, legal, _precision(plan), plan)
 
 
@@ -177,18 +174,3 @@ def _insert_pair(graph: ir.Graph, value: ir.Value, line: ActivationGrid) -> None
         for index, output in enumerate(graph.outputs):
             if output is value:
                 graph.outputs[index] = real
-
-
-def _write(model: ir.Model, out: Path) -> None:
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        ir.save(model, temporary)
-        temporary.replace(out)
-    except OSError as cause:
-        raise StorageError(
-            f"{out} cannot be written: {cause.strerror or cause}.", "Check the folder's rights and free space."
-        ) from cause
-    finally:
-        with suppress(OSError):  # there is nothing to remove after the renaming, or where nothing could be written
-            temporary.unlink()

@@ -12,6 +12,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from depthdeploy.core.model import OnnxModel
 from depthdeploy.errors import ModelError
+from depthdeploy.graph_file import read_graph
 
 #: Operators with a constant weight that gets scales of its own, per output channel.
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -41,10 +42,7 @@ def load(model: OnnxModel | ir.Model) -> ir.Model:
     """
     if isinstance(model, ir.Model):
         return model
-    try:
-        stored = ir.load(model.path)
-    except OSError as cause:
-        raise ModelError(f"{model.path} cannot be read: {cause.strerror or cause}.", "Check the path.") from cause
+    stored = read_graph(model.path)
     ShapeInferencePass()(stored)
     return stored
 

@@ -44,6 +44,9 @@ class Frames:
         path = (self.root / photo.id.replace("/rgb/", "/depth/")).with_suffix(".png")
         return (np.asarray(Image.open(path)) / 1000).astype(np.float32)
 
+    def labels_digest(self, photo: Photo) -> str:
+        return ""
+
     def pairs(self, photo: Photo) -> tuple[PointPair, ...]:
         annotated = json.loads((self.root / "pairs.json").read_text("utf-8"))
         return tuple(

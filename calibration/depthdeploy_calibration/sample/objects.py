@@ -6,7 +6,15 @@ import numpy as np
 
 from depthdeploy_calibration.sample.furniture import trinket
 from depthdeploy_calibration.sample.primitives import Primitive, place
-from depthdeploy_calibration.sample.scene import Light, Scene, Sky, aim_camera, random_colour, random_material
+from depthdeploy_calibration.sample.scene import (
+    MEASURING_RANGE,
+    Light,
+    Scene,
+    Sky,
+    aim_camera,
+    random_colour,
+    random_material,
+)
 from depthdeploy_calibration.sample.textures import Pattern
 
 _GROUND: tuple[Pattern, ...] = ("plain", "planks", "checker", "blotches", "bricks", "stripes")
@@ -38,7 +46,7 @@ def compose_objects(rng: np.random.Generator) -> Scene:
             clouds=float(rng.uniform(0.0, 0.6)),
             haze_range=float("inf"),
         ),
-        farthest=40.0,
+        farthest=MEASURING_RANGE,
     )
 
 

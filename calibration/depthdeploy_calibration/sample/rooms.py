@@ -6,7 +6,15 @@ import numpy as np
 
 from depthdeploy_calibration.sample import furniture
 from depthdeploy_calibration.sample.primitives import Primitive, place
-from depthdeploy_calibration.sample.scene import Light, Scene, Sky, aim_camera, random_colour, random_material
+from depthdeploy_calibration.sample.scene import (
+    MEASURING_RANGE,
+    Light,
+    Scene,
+    Sky,
+    aim_camera,
+    random_colour,
+    random_material,
+)
 from depthdeploy_calibration.sample.textures import Material
 
 
@@ -33,7 +41,7 @@ def compose_room(rng: np.random.Generator) -> Scene:
         lights=tuple(_lamps(rng, half_x, length, height)),
         ambient=random_colour(rng, value=(0.15, 0.5), saturation=(0.0, 0.15)),
         sky=Sky(zenith=(0.5, 0.6, 0.8), horizon=(0.8, 0.8, 0.8), clouds=0.0, haze_range=float("inf")),
-        farthest=40.0,
+        farthest=MEASURING_RANGE,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from depthdeploy_calibration.sample.primitives import Floats, Primitive
 from depthdeploy_calibration.sample.textures import Colour, Material, Pattern
 
 SceneKind: TypeAlias = Literal["room", "street", "objects"]
+
+#: Metres up to which the scenes' depth counts as measured, as with a stereo camera; 0 beyond.
+MEASURING_RANGE: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,15 @@ import numpy as np
 
 from depthdeploy_calibration.sample.furniture import Spot, part, person
 from depthdeploy_calibration.sample.primitives import Primitive, ShapeKind, place
-from depthdeploy_calibration.sample.scene import Light, Scene, Sky, aim_camera, random_colour, random_material
+from depthdeploy_calibration.sample.scene import (
+    MEASURING_RANGE,
+    Light,
+    Scene,
+    Sky,
+    aim_camera,
+    random_colour,
+    random_material,
+)
 from depthdeploy_calibration.sample.textures import Material
 
 
@@ -41,7 +49,7 @@ def compose_street(rng: np.random.Generator) -> Scene:
         lights=(_sun(rng),),
         ambient=random_colour(rng, value=(0.25, 0.6), saturation=(0.0, 0.25), hue=(0.55, 0.66)),
         sky=sky,
-        farthest=40.0,
+        farthest=MEASURING_RANGE,
     )
 
 
