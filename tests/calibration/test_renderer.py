@@ -9,7 +9,7 @@ from depthdeploy_calibration.sample import RenderedScene, render_scene
 from depthdeploy_calibration.sample.compose import compose_scene
 from depthdeploy_calibration.sample.primitives import Primitive, ShapeKind, place
 from depthdeploy_calibration.sample.render import render
-from depthdeploy_calibration.sample.scene import Light, Scene, Sky, aim_camera
+from depthdeploy_calibration.sample.scene import MEASURING_RANGE, Light, Scene, Sky, aim_camera
 from depthdeploy_calibration.sample.textures import Material, Pattern, albedo, noise
 
 HEIGHT, WIDTH = 48, 64
@@ -52,7 +52,7 @@ def test_shape_dtype_and_range(rendered: list[RenderedScene]) -> None:
         assert np.isfinite(scene.depth).all()
         measured = scene.depth[scene.depth > 0]
         assert measured.min() > 0.05
-        assert measured.max() <= 40.0
+        assert measured.max() <= MEASURING_RANGE
 
 
 def test_same_seed_gives_the_same_bytes(rendered: list[RenderedScene]) -> None:
