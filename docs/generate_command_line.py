@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from enum import EnumType
 from pathlib import Path
 
 import typer
@@ -23,10 +24,10 @@ def _options(command: object) -> list[str]:
         names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
         if parameter.param_type_name == "argument":
             names = f"`{parameter.name.upper()}`"
-        text = (parameter.help or "").replace("|", "\\|")
-        choices = [str(getattr(choice, "value", choice)) for choice in getattr(parameter.type, "choices", ())]
-        if choices:
-            text += f" One of `{'`, `'.join(choices)}`."
+        text = str(parameter.help or "").replace("|", "\\|")
+        kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+        if isinstance(kind, EnumType):
+            text += f" One of `{'`, `'.join(str(member.value) for member in list(kind))}`."
         rows.append(f"| {names} | {text} |")
     return rows if len(rows) > 2 else []
 
