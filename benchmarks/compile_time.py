@@ -16,7 +16,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from process import Measured, measure
 
@@ -25,7 +24,6 @@ PROGRAM = [sys.executable, "-m", "depthdeploy"]
 PEER = """
 import sys
 from pathlib import Path
-import numpy as np
 from depthdeploy import registry
 from depthdeploy.frontend.export import export_torch
 from depthdeploy.inference import OnnxSession
@@ -67,12 +65,11 @@ def rendered(count: int, folder: Path) -> list[Path]:
 def photographs(source: Path | None, folder: Path, count: int) -> Path:
     """``count`` photographs of different content: crops of the source's, or rendered ones where there is none."""
     folder.mkdir()
-    generator = np.random.default_rng(0)
     originals = sorted(source.rglob("*.jpg")) if source else []
     frames = originals or rendered(min(count, 64), folder.with_name(f"{folder.name}-frames"))
     for index in range(count):
         image = Image.open(frames[index % len(frames)]).convert("RGB")
-        left, top = (int(value) for value in generator.integers(0, 24, size=2))
+        top, left = divmod(index // len(frames), 24)
         if index >= len(frames):  # another content: a crop
             image = image.crop((left, top, image.width - 24 + left, image.height - 24 + top))
         image.save(folder / f"{index:04}.jpg", quality=92)
