@@ -192,5 +192,5 @@ def infer_shapes(model: onnx.ModelProto, sizes: str) -> onnx.ModelProto:
     except (onnx.shape_inference.InferenceError, RuntimeError) as cause:
         reason = " ".join(str(cause).split())
         raise ModelError(
-            f"The graph does not fit {sizes}: {reason}", "Give the network's own size after --size, or export it anew."
+            f"The graph does not fit {sizes}: {reason}.", "Give the network's own size after --size, or export it anew."
         ) from cause

@@ -187,9 +187,12 @@ def _export_card(run: Run, request: CompileRequest, photographs: Photographs, *,
         progress=progress,
     )
     if located.path.suffix.lower() == ".onnx":
+        if card.weights.format is not WeightsFormat.ONNX:
+            raise UsageError(
+                f"{located.path.name} is a graph of its own, and {card.id} is built from a state dict.",
+                f"Give it as --onnx {located.path.name} with --output-kind {card.output.kind.value}.",
+            )
         return _import_card(run, card, contract, located)
-    if card.weights.format is WeightsFormat.ONNX and request.weights is None:
-        raise ModelError(f"{located.path} is not an ONNX file.", "Give --weights FILE.")
     return _export_torch(run, plugin, contract, located, photographs)
 
 

@@ -254,3 +254,16 @@ def test_a_size_that_a_model_cannot_take(photos: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(ModelError, match="multiples of 32"):
         depthdeploy.compile(request)
+
+
+def test_a_graph_is_never_taken_for_a_state_dict(network: Path, photos: Path, tmp_path: Path) -> None:
+    request = CompileRequest(
+        targets=("onnxruntime",),
+        model="midas-v21-small",
+        weights=network,
+        calibration=f"folder:{photos}",
+        cache=tmp_path / "cache",
+        out=tmp_path / "out",
+    )
+    with pytest.raises(UsageError, match="--onnx"):
+        depthdeploy.compile(request)
