@@ -172,7 +172,8 @@ def compile_command(
         show_json([result.report for result in outcome.results if result.report is not None])
     elif quiet:
         for result in outcome.results:
-            typer.echo(str(result.folder))
+            if result.folder is not None:
+                typer.echo(str(result.folder))
     else:
         show_outcome(console, outcome, verbose=verbose)
     if outcome.error is not None:

@@ -10,7 +10,7 @@ from depthdeploy.core.report import SelectionRecord
 from depthdeploy.core.request import CompileRequest, split_argument
 from depthdeploy.imaging.sampling import CALIBRATION, EVALUATION, require_disjoint, select, split
 
-#: How many photographs calibrate when nobody says: enough for ranges (see docs/reference/calibration.md).
+#: How many photographs calibrate when nobody says: enough for ranges.
 DEFAULT_CALIBRATION = 256
 #: How many photographs without labels evaluate when nobody says; labelled sets are scored whole.
 DEFAULT_EVALUATION = 64
