@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 from depthdeploy.core.model import QuantizedModel
 from depthdeploy.core.quant import Grid
 from depthdeploy.graph.legalize import legalize
 from depthdeploy.inference import OnnxSession
+from depthdeploy.quantization.calibrate import observe
+from depthdeploy.quantization.observers import MinMax
+from depthdeploy.quantization.plan import make_plan
+from depthdeploy.quantization.qdq import apply_plan
 from depthdeploy.registry import targets
 from depthdeploy.runtime.compiler import compile_artifact
 from depthdeploy.runtime.runner import count_precisions, open_runner
@@ -58,6 +63,31 @@ def test_seven_bit_weights_are_stored_in_bytes() -> None:
     stored = grid.quantize(np.array([[-100.0, 100.0, 0.0]], np.float32))
     assert stored.dtype == np.int8
     assert stored.tolist() == [[-63, 63, 0]]
+
+
+@pytest.mark.parametrize("graph", [residual_block, depthwise_block])
+def test_unsigned_weights_hold_the_values_of_signed_ones(graph: object, tmp_path: Path) -> None:
+    """Zero point 128 instead of 0: the same function, on integer kernels that cannot saturate on AVX2."""
+    assert callable(graph)
+    legal = legalize(store(graph(), tmp_path / "graph.onnx"), TARGET, "cpu-vnni", tmp_path / "legal.onnx")
+    signed = TARGET.capabilities.variants["cpu-vnni"].schemes["int8"]
+    unsigned = replace(signed, weights=replace(signed.weights, signed=False))
+    seen = images(legal.model, 4)
+    statistics = observe(legal.model, seen, observer=MinMax(), calibration_digest="", images=len(seen))
+    made = {}
+    for name, scheme in (("int8", signed), ("uint8", unsigned)):
+        quantized = apply_plan(legal, make_plan(legal.model, statistics, scheme), tmp_path / name / "model.onnx")
+        stored = {one.name: numpy_helper.to_array(one) for one in onnx.load(quantized.model.path).graph.initializer}
+        weights = [value for key, value in stored.items() if key.endswith("_quantized") and value.ndim == 4]
+        assert {weight.dtype for weight in weights} == {np.dtype(name)}
+        artifact = compile_artifact(quantized, TARGET, folder=tmp_path / name, jobs=tmp_path / "jobs")
+        with open_runner(artifact, TARGET, threads=1) as runner:
+            profile = runner.profile(seen[0])
+            kernels = sorted(operator for _, operator, precision in profile if precision == "int8")
+        assert "QLinearConv" in kernels
+        made[name] = kernels, OnnxSession(quantized.model.path, exact=True).predict(seen[0])
+    assert made["int8"][0] == made["uint8"][0]
+    np.testing.assert_array_equal(made["int8"][1], made["uint8"][1])
 
 
 @pytest.mark.parametrize("graph", [residual_block, depthwise_block])
