@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from depthdeploy.core.model import OnnxModel
 from depthdeploy.core.progress import Listener, Progress
 from depthdeploy.core.report import StageRecord
 from depthdeploy.pipeline.memory import return_freed
+from depthdeploy.pipeline.reference import Reference
 from depthdeploy.pipeline.store import Store
 
 T = TypeVar("T")
@@ -38,6 +40,7 @@ class Run:
         target: the target at work; empty for the stages that run once per model.
         records: the lines so far.
         remarks: what the report must say besides.
+        references: digest of an FP32 graph -> its session and predictions; shared by all targets.
     """
 
     store: Store
@@ -45,10 +48,15 @@ class Run:
     target: str = ""
     records: list[StageRecord] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    references: dict[str, Reference] = field(default_factory=dict)
+
+    def reference(self, model: OnnxModel) -> Reference:
+        """The FP32 network that losses are measured against."""
+        return self.references.setdefault(model.sha256, Reference(model))
 
     def for_target(self, target: str) -> Run:
         """A run for one target that starts from what was done once per model."""
-        return Run(self.store, self.listener, target, list(self.records), list(self.remarks))
+        return Run(self.store, self.listener, target, list(self.records), list(self.remarks), self.references)
 
     def remark(self, text: str) -> None:
         """Tell the user and the report, once."""

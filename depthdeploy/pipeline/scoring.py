@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from depthdeploy import inference
 from depthdeploy.core.gallery import GalleryItem
 from depthdeploy.core.metrics import Evaluation, Evidence, MetricKind
 from depthdeploy.core.model import OnnxModel
@@ -17,9 +16,7 @@ from depthdeploy.evaluation.run import EvaluationResult, evaluate
 from depthdeploy.evaluation.scoring import Candidate
 from depthdeploy.imaging.stream import Loaded, stream
 from depthdeploy.pipeline.photographs import Chosen, Photographs
-
-#: What the FP32 network is called in every report.
-REFERENCE = "FP32"
+from depthdeploy.pipeline.reference import Reference
 
 #: Photographs kept with their maps, over all sets.
 GALLERY = 6
@@ -41,16 +38,11 @@ class _Counted:
         return len(self._chosen.selection.photos)
 
 
-def reference(model: OnnxModel) -> Candidate:
-    """The FP32 graph in ONNX Runtime: what every loss is measured against."""
-    return Candidate(REFERENCE, inference.describe(), Evidence.REFERENCE, inference.OnnxSession(model.path).predict)
-
-
 def score(
-    model: OnnxModel, candidate: Candidate, photographs: Photographs, *, gallery: bool, progress: Progress
+    reference: Reference, candidate: Candidate, photographs: Photographs, *, gallery: bool, progress: Progress
 ) -> tuple[EvaluationResult, ...]:
     """The candidate and the reference on every evaluation set, in order."""
-    against = reference(model)
+    model = reference.model
     total = sum(len(chosen.selection.photos) for chosen in photographs.evaluations)
     done = 0
     results = []
@@ -62,7 +54,7 @@ def score(
                 _Counted(chosen, model),
                 depth=model.depth,
                 contract=model.contract,
-                reference=against,
+                reference=reference.candidate,
                 candidates=[candidate],
                 gallery=_places(photographs, chosen) if gallery else 0,
                 progress=lambda now, _, before=before: progress(before + now, total),  # type: ignore[misc]

@@ -22,6 +22,7 @@ from depthdeploy.pipeline import scoring
 from depthdeploy.pipeline.destination import Destination
 from depthdeploy.pipeline.model_stages import Network, tensors, versions_of
 from depthdeploy.pipeline.photographs import Photographs
+from depthdeploy.pipeline.reference import Reference
 from depthdeploy.pipeline.run import Run
 from depthdeploy.quantization.calibrate import observe
 from depthdeploy.quantization.observers import parse_observer
@@ -30,6 +31,9 @@ from depthdeploy.quantization.qdq import apply_plan
 from depthdeploy.runtime.compiler import compile_artifact
 from depthdeploy.runtime.latency import measure_paired
 from depthdeploy.runtime.runner import Runner, count_precisions, open_runner
+
+#: Both networks have just run on every evaluation photograph when they are timed.
+_WARMUP = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +169,8 @@ def emulate(run: Run, network: Network, quantized: QuantizedModel, photographs: 
         session = inference.OnnxSession(quantized.model.path, exact=True)
         name = f"emulated {quantized.precision}"
         candidate = Candidate(name, f"{inference.describe()}, Q/DQ in float", Evidence.EMULATED, session.predict)
-        results = scoring.score(network.exported.model, candidate, photographs, gallery=False, progress=progress)
+        reference = run.reference(network.exported.model)
+        results = scoring.score(reference, candidate, photographs, gallery=False, progress=progress)
         evaluations = tuple(one for result in results for one in result.evaluations)
         return Emulated(evaluations, tuple(remark for result in results for remark in result.remarks))
 
@@ -221,7 +226,8 @@ def evaluate(
 
     def make(folder: Path, progress: Progress) -> Evaluated:
         with open_runner(artifact, goal.target, threads=inference.threads()) as runner:
-            return _run_artifact(folder, network, runner, photographs, name=str(goal), progress=progress)
+            reference = run.reference(network.exported.model)
+            return _run_artifact(folder, reference, runner, photographs, name=str(goal), progress=progress)
 
     def describe(evaluated: Evaluated) -> tuple[None, str]:
         return None, scoring.loss_so_far(evaluated.evaluations, Evidence.MEASURED)
@@ -238,17 +244,17 @@ def evaluate(
 
 
 def _run_artifact(
-    folder: Path, network: Network, runner: Runner, photographs: Photographs, *, name: str, progress: Progress
+    folder: Path, reference: Reference, runner: Runner, photographs: Photographs, *, name: str, progress: Progress
 ) -> Evaluated:
     candidate = Candidate(name, runner.describe(), Evidence.MEASURED, runner.predict)
-    results = scoring.score(network.exported.model, candidate, photographs, gallery=True, progress=progress)
-    first: NDArray[np.float32] = next(iter(tensors(photographs.calibration, network.model.contract, count=1)))
-    reference = inference.OnnxSession(network.model.path)
+    results = scoring.score(reference, candidate, photographs, gallery=True, progress=progress)
+    first: NDArray[np.float32] = next(iter(tensors(photographs.calibration, reference.model.contract, count=1)))
     fp32, own = measure_paired(
-        reference.predict,
+        reference.session.predict,
         runner.predict,
         first,
         threads=inference.threads(),
+        warmup=_WARMUP,
         ran_on=(f"{inference.describe()}, {cpu_name()}", runner.describe()),
     )
     gallery = folder / "gallery.npz"
