@@ -43,6 +43,9 @@ def compile_network(request: CompileRequest, listener: Listener, *, cache: Path)
     destinations = resolve(request)
     run = Run(Store(cache / "stages"), listener)
     photographs = choose(request)
+    for chosen in (photographs.calibration, *photographs.evaluations):
+        for remark in chosen.photoset.remarks:
+            run.remark(f"{chosen.photoset.name}: {remark}")
     exported = model.export(run, request, photographs, cache=cache)
     if request.until == "export":
         return Outcome(())
