@@ -62,12 +62,15 @@ def rendered(count: int, folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def photographs(source: Path | None, folder: Path, count: int) -> Path:
-    """``count`` photographs of different content: crops of the source's, or rendered ones where there is none."""
+def photographs(source: Path | None, folder: Path, count: int, *, first: int = 0) -> Path:
+    """``count`` photographs of different content, and of other content for another ``first``.
+
+    They are the source's own, then crops of them; rendered ones where there is no source.
+    """
     folder.mkdir()
     originals = sorted(source.rglob("*.jpg")) if source else []
-    frames = originals or rendered(min(count, 64), folder.with_name(f"{folder.name}-frames"))
-    for index in range(count):
+    frames = originals or rendered(64, folder.with_name(f"{folder.name}-frames"))
+    for index in range(first, first + count):
         image = Image.open(frames[index % len(frames)]).convert("RGB")
         top, left = divmod(index // len(frames), 24)
         if index >= len(frames):  # another content: a crop
@@ -101,9 +104,8 @@ def run(arguments: argparse.Namespace) -> dict[str, float]:
     """Every figure, medians over the rounds."""
     photos = photographs(arguments.photos, arguments.work / "photos", arguments.count)
     many = photographs(arguments.photos, arguments.work / "many", 4 * arguments.count)
-    arguments.held_out = photographs(arguments.photos, arguments.work / "held-out", 2 * arguments.count)
-    for name in photos.iterdir():
-        (arguments.held_out / name.name).unlink(missing_ok=True)
+    others = 4 * arguments.count
+    arguments.held_out = photographs(arguments.photos, arguments.work / "held-out", arguments.evaluation, first=others)
     rows: dict[str, list[float]] = {}
 
     def note(name: str, value: float) -> None:
