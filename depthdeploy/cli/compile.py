@@ -53,7 +53,7 @@ def compile_command(
         None,
         "--model",
         "-m",
-        help=f"A network; see depthdeploy models. [default: {DEFAULT_MODEL}]",
+        help=f"A network; see depthdeploy models. Default: {DEFAULT_MODEL}.",
         rich_help_panel=_NETWORK,
     ),
     onnx: Path | None = typer.Option(None, "--onnx", help="A depth network of your own.", rich_help_panel=_NETWORK),
@@ -68,18 +68,18 @@ def compile_command(
         "sample", "--calib", help="Calibration photographs; see depthdeploy calibrations.", rich_help_panel=_PHOTOS
     ),
     calib_count: int | None = typer.Option(
-        None, "--calib-count", help="How many. [default: two thirds, at most 256]", rich_help_panel=_PHOTOS
+        None, "--calib-count", help="How many. Default: two thirds, at most 256.", rich_help_panel=_PHOTOS
     ),
     evaluation: list[str] = typer.Option(
         [],
         "--eval",
-        help="Evaluation photographs; may be repeated. [default: the rest of --calib]",
+        help="Evaluation photographs; may be repeated. Default: the rest of --calib.",
         rich_help_panel=_PHOTOS,
     ),
     eval_count: int | None = typer.Option(
         None,
         "--eval-count",
-        help="How many of each. [default: all, 64 where unlabelled ones are split]",
+        help="How many of each. Default: all, 64 where unlabelled ones are split.",
         rich_help_panel=_PHOTOS,
     ),
     data_root: Path | None = typer.Option(
@@ -87,7 +87,7 @@ def compile_command(
     ),
     seed: int = typer.Option(0, "--seed", help="Seed of the sampling.", rich_help_panel=_PHOTOS),
     precision: str = typer.Option(
-        "", "--precision", help="int8, fp16 or fp32. [default: the target's]", rich_help_panel=_QUANTIZATION
+        "", "--precision", help="int8, fp16 or fp32. Default: the target's.", rich_help_panel=_QUANTIZATION
     ),
     observer: str = typer.Option(
         "percentile",
