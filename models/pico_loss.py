@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional
 
 # Weights of the parts, chosen once by eye on the size of their gradients.
-_RELATIVE, _GRADIENT, _ANCHOR = 0.5, 0.5, 0.05
+_GRADIENT, _ANCHOR = 0.5, 0.05
 _SCALES = 4
 # The aligned prediction may come this close to zero, in units of the mean inverse depth of the image.
 _FLOOR = 0.02
 
 
-def pico_loss(prediction: torch.Tensor, *, target: torch.Tensor) -> torch.Tensor:
+def pico_loss(
+    prediction: torch.Tensor, *, target: torch.Tensor, relative: float, farthest: float = math.inf
+) -> torch.Tensor:
     """Scale-and-shift-invariant distance between prediction and inverse depth.
 
     Args:
         prediction: float32 [N, 1, H, W], relative inverse depth.
         target: float32 [N, 1, H, W], 1 / metres, 0 = infinitely far.
+        relative: Weight of the part that looks at ratios of depth, as the measured accuracy does.
+        farthest: Metres beyond which that part looks no more; infinity for every surface.
 
     Returns:
         float32 scalar, 0 or more.
@@ -28,7 +34,7 @@ def pico_loss(prediction: torch.Tensor, *, target: torch.Tensor) -> torch.Tensor
         part = difference[:, :, :: 2**step, :: 2**step]
         across, down = part[..., 1:] - part[..., :-1], part[..., 1:, :] - part[..., :-1, :]
         loss = loss + _GRADIENT * (across.abs().mean() + down.abs().mean()) / _SCALES
-    loss = loss + _RELATIVE * _relative(prediction, target)
+    loss = loss + relative * _relative(prediction, target=target, farthest=farthest)
     # Nothing else fixes the output's scale; without an anchor it drifts and int8 ranges drift with it.
     top = target.amax(dim=(1, 2, 3), keepdim=True)
     return loss + _ANCHOR * functional.l1_loss(prediction, 4.0 * target / top + 0.5)
@@ -42,10 +48,10 @@ def _standardise(x: torch.Tensor) -> torch.Tensor:
     return (centred / spread).view_as(x)
 
 
-def _relative(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean |log| ratio of the least-squares aligned prediction and the target, where there is a surface."""
+def _relative(prediction: torch.Tensor, *, target: torch.Tensor, farthest: float) -> torch.Tensor:
+    """Mean |log| ratio of the least-squares aligned prediction and the target, on surfaces up to `farthest` metres."""
     x, y = prediction.flatten(1), target.flatten(1)
-    here = (y > 0).float()
+    here = (y > 1.0 / farthest).float()
     count = here.sum(dim=1, keepdim=True).clamp(min=1.0)
     mean_x, mean_y = (x * here).sum(1, keepdim=True) / count, (y * here).sum(1, keepdim=True) / count
     centred = (x - mean_x) * here

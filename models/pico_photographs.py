@@ -1,6 +1,6 @@
-"""Measures pico on real photographs and prints the `real_photographs` table of results.toml.
+"""Measures pico on real photographs and writes the `real_photographs` table of results.toml, after training.
 
-    PYTHONPATH=models python models/pico_photographs.py --pairs pairs.json --frames nyu --sheet sheet.png
+    PYTHONPATH=models:calibration python models/pico_photographs.py --pairs pairs.json --frames nyu --sheet sheet.png
 
 `pairs.json` holds point pairs in the DA-2K form, with image paths relative to the file. The frames folder holds
 `rgb/*.jpg` and `depth/*.png` of the same names; the depth is uint16 in millimetres, 0 = no measurement.
@@ -25,13 +25,16 @@ from pico_measure import abs_rel, aligned_depth, delta1
 from pico_scenes import normalise
 
 HEIGHT, WIDTH = 192, 256
+# The last table of the file.
+_TABLE = "[real_photographs]"
 
 
 def main() -> None:
-    """Measure, print, and draw the sheet if one is asked for."""
+    """Measure, write, and draw the sheet if one is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    weights = Path(__file__).parent / "depthdeploy_models" / "pico" / "pico.safetensors"
-    parser.add_argument("--weights", type=Path, default=weights)
+    package = Path(__file__).parent / "depthdeploy_models" / "pico"
+    parser.add_argument("--weights", type=Path, default=package / "pico.safetensors")
+    parser.add_argument("--results", type=Path, default=package / "results.toml", help="file whose table is replaced")
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--frames", type=Path, required=True)
     parser.add_argument("--photographs", type=Path, help="folder of JPEG or PNG files to draw")
@@ -42,8 +45,11 @@ def main() -> None:
     network.eval()
     right, count, images = score_pairs(network, pairs=options.pairs)
     shares, errors = score_frames(network, frames=options.frames)
-    print(f"[real_photographs]\nordinal = {right / count:.4f}\nordinal_pairs = {count}\nordinal_images = {images}")
-    print(f"delta1_affine = {np.mean(shares):.4f}\nabs_rel_affine = {np.mean(errors):.4f}\nframes = {len(shares)}")
+    table = f"{_TABLE}\nordinal = {right / count:.4f}\nordinal_pairs = {count}\nordinal_images = {images}\n"
+    table += f"delta1_affine = {np.mean(shares):.4f}\nabs_rel_affine = {np.mean(errors):.4f}\nframes = {len(shares)}\n"
+    print(table)
+    before = options.results.read_text().partition(_TABLE)[0].rstrip()
+    options.results.write_text(f"{before}\n\n{table}")
     if options.sheet is not None and options.photographs is not None:
         draw_sheet(network, photographs=sorted(options.photographs.iterdir()), sheet=options.sheet)
 
@@ -51,7 +57,7 @@ def main() -> None:
 @torch.no_grad()
 def predict_photograph(network: nn.Module, *, image: Image.Image, size: tuple[int, int]) -> NDArray[np.float32]:
     """Relative inverse depth float32 [height, width] of a photograph squashed to the network's input."""
-    small = image.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+    small = image.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1)[None].float() / 255.0
     prediction = network(normalise(pixels))
     wide = functional.interpolate(prediction, size=size, mode="bilinear", align_corners=False)
@@ -93,7 +99,7 @@ def draw_sheet(network: nn.Module, *, photographs: list[Path], sheet: Path) -> N
     tiles = []
     for path in photographs:
         with Image.open(path) as image:
-            small = np.asarray(image.convert("RGB").resize((WIDTH, HEIGHT)))
+            small = np.asarray(image.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
             prediction = predict_photograph(network, image=image, size=(HEIGHT, WIDTH))
         shade = (prediction - prediction.min()) / max(float(np.ptp(prediction)), 1e-6) * 255.0
         tiles.append(np.concatenate([small, np.repeat(shade.astype(np.uint8)[..., None], 3, axis=2)], axis=1))

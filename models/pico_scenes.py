@@ -17,21 +17,19 @@ from depthdeploy_calibration.sample.render import render
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Training uses the true depth of surfaces that the data set itself calls too far to measure.
-_TRAINING_RANGE = 500.0
+# Scenes are kept with the true depth of surfaces that the data set itself calls too far to measure.
+_FULL_RANGE = 500.0
 
 
-def _render_one(job: tuple[int, int, int, bool]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    seed, height, width, full_range = job
-    scene = compose_scene(seed)
-    if full_range:
-        scene = replace(scene, farthest=_TRAINING_RANGE)
+def _render_one(job: tuple[int, int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    seed, height, width = job
+    scene = replace(compose_scene(seed), farthest=_FULL_RANGE)
     made = render(scene, height=height, width=width, seed=seed)
     return made.image, made.depth
 
 
 def render_set(
-    folder: Path, *, seeds: Iterable[int], size: tuple[int, int], full_range: bool, workers: int
+    folder: Path, *, seeds: Iterable[int], size: tuple[int, int], workers: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Photographs and depth of scenes, rendered in parallel and kept in `folder` for the next run.
 
@@ -39,14 +37,14 @@ def render_set(
         folder: Where the arrays are kept; made if absent.
         seeds: Scene seeds, consecutive.
         size: Height and width in pixels.
-        full_range: True to keep the depth of surfaces beyond the scenes' measuring range.
         workers: Number of processes.
 
     Returns:
-        Images uint8 [N, H, W, 3] RGB and depth float32 [N, H, W] in metres, 0 = no measurement.
+        Images uint8 [N, H, W, 3] RGB and depth float32 [N, H, W] in metres, 0 = no surface. The depth goes beyond the
+        scenes' measuring range; `within` cuts it there.
     """
-    jobs = [(seed, *size, full_range) for seed in seeds]
-    name = f"{jobs[0][0]}-{len(jobs)}-{size[0]}x{size[1]}-{'full' if full_range else 'measured'}"
+    jobs = [(seed, *size) for seed in seeds]
+    name = f"{jobs[0][0]}-{len(jobs)}-{size[0]}x{size[1]}-full"
     image_path, depth_path = folder / f"{name}.image.npy", folder / f"{name}.depth.npy"
     done = folder / f"{name}.done"
     if not done.exists():
@@ -60,6 +58,11 @@ def render_set(
         depths.flush()
         done.touch()
     return np.load(image_path, mmap_mode="r"), np.load(depth_path, mmap_mode="r")
+
+
+def within(depths: NDArray[np.float32], *, farthest: float) -> NDArray[np.float32]:
+    """The depth up to `farthest` metres, and 0 (no measurement) beyond; same shape."""
+    return np.where(depths <= farthest, depths, np.float32(0.0))
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:

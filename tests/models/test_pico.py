@@ -1,6 +1,7 @@
 """Pico: its plug-in, and the export of its graph."""
 
 import importlib.util
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 
 from depthdeploy.errors import ModelError
 from depthdeploy.plugin import WeightsFormat
+from depthdeploy_calibration.sample.scene import MEASURING_RANGE
 from depthdeploy_models.pico import plugin
 from depthdeploy_models.pico.model import build
 
@@ -94,3 +96,12 @@ def test_the_packaged_graph_is_that_of_the_packaged_weights() -> None:
         expected = network(torch.from_numpy(image)).numpy()
     assert np.ptp(expected) > 0
     np.testing.assert_allclose(found, expected, atol=1e-3 * float(np.ptp(expected)))
+
+
+def test_the_results_are_of_this_network_on_scenes_and_photographs() -> None:
+    results = tomllib.loads((PACKAGED.parent / "results.toml").read_text())
+    assert results["parameters"] == plugin.card.parameters
+    assert {entry["farthest"] for entry in results["held_out_rendered_scenes"]} == {MEASURING_RANGE, 40.0}
+    for entry in (*results["held_out_rendered_scenes"], results["real_photographs"]):
+        assert 0 < entry["delta1_affine"] < 1
+        assert 0 < entry["ordinal"] < 1
