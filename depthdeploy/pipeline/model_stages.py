@@ -27,7 +27,7 @@ from depthdeploy.pipeline.photographs import Chosen, Photographs
 from depthdeploy.pipeline.run import Run
 
 #: Photographs on which the exported graph is compared with PyTorch, and a rewritten one with its original.
-PARITY_PHOTOGRAPHS = 4
+PARITY_PHOTOGRAPHS = 2
 
 #: A rewrite may differ from its original by float rounding, as a share of the output's range.
 SAME_FUNCTION = 1e-3

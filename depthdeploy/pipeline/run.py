@@ -11,7 +11,6 @@ from typing import TypeVar
 from depthdeploy.core.model import OnnxModel
 from depthdeploy.core.progress import Listener, Progress
 from depthdeploy.core.report import StageRecord
-from depthdeploy.pipeline.memory import return_freed
 from depthdeploy.pipeline.reference import Reference
 from depthdeploy.pipeline.store import Store
 
@@ -85,8 +84,6 @@ class Run:
         progress = self.listener.started(name, self.target)
         since = time.perf_counter()
         result, cached = self.store.take(name, (VERSIONS[name], depends), kind, lambda folder: make(folder, progress))
-        if not cached:
-            return_freed()
         size, detail = describe(result)
         record = StageRecord(name, time.perf_counter() - since, cached, size, detail)
         self.records.append(record)

@@ -20,6 +20,7 @@ from depthdeploy.pipeline import target_stages as target
 from depthdeploy.pipeline.assemble import Made, assemble
 from depthdeploy.pipeline.destination import Destination, resolve
 from depthdeploy.pipeline.limits import over_the_limit
+from depthdeploy.pipeline.memory import return_freed
 from depthdeploy.pipeline.outcome import Outcome, TargetResult
 from depthdeploy.pipeline.photographs import Photographs, choose
 from depthdeploy.pipeline.publish import place, publish
@@ -50,6 +51,8 @@ def compile_network(request: CompileRequest, listener: Listener, *, cache: Path)
     if request.until == "export":
         return Outcome(())
     network = model.canonicalize(run, exported, photographs)
+    if not all(record.cached for record in run.records):
+        return_freed()  # what PyTorch and the passes freed: calibration's peak would stand on top of it
     if request.until == "canonicalize":
         return Outcome(())
     return Outcome(tuple(_row(run, request, network, photographs, goal) for goal in destinations))
