@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from depthdeploy import api
-from depthdeploy.cli.console import Terminal, open_console
+from depthdeploy.cli.console import Terminal, open_console, show_error
 from depthdeploy.cli.output import AS_JSON, show_json
 from depthdeploy.cli.summary import show_outcome
 from depthdeploy.core.depth import ColorOrder, DepthKind, Interpolation, Layout, ResizeRule
@@ -163,7 +163,7 @@ def compile_command(
         command=shlex.join(["depthdeploy", *sys.argv[1:]]),
     )
     console = open_console(stderr=as_json)
-    terminal = Terminal(console, verbose=verbose)
+    terminal = Terminal(console)
     try:
         outcome = api.compile(request, Silence() if quiet else terminal)
     finally:
@@ -174,7 +174,9 @@ def compile_command(
         for result in outcome.results:
             if result.folder is not None:
                 typer.echo(str(result.folder))
+            if result.error is not None:  # nobody has told it yet
+                show_error(open_console(stderr=True), result.error, prefix=f"{result.target}: ")
     else:
         show_outcome(console, outcome, verbose=verbose)
     if outcome.error is not None:
-        raise outcome.error
+        raise typer.Exit(outcome.error.exit_code)

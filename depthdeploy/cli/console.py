@@ -73,12 +73,10 @@ class Terminal:
 
     Args:
         console: where lines go.
-        verbose: print remarks of lesser weight too.
     """
 
-    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._verbose = verbose
         self._bar: _Bar | None = None
         self._target = ""
 
@@ -109,9 +107,9 @@ class Terminal:
         self._console.print(f"  [yellow]note[/yellow]  {text}", highlight=False, soft_wrap=True)
 
     def failed(self, target: str, error: Exception) -> None:
-        """The error's paragraph; the run goes on with the next target."""
+        """The error's paragraph, on standard error; the run goes on with the next target."""
         self._close()
-        show_error(self._console, error, prefix=f"{target}: ")
+        show_error(open_console(stderr=True), error, prefix=f"{target}: ")
 
     def close(self) -> None:
         """Take a bar away that an error or an interrupt left."""

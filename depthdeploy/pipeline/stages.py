@@ -26,6 +26,7 @@ from depthdeploy.pipeline.photographs import Photographs, choose
 from depthdeploy.pipeline.publish import place, publish
 from depthdeploy.pipeline.run import Run
 from depthdeploy.pipeline.store import Store
+from depthdeploy.quantization.observers import parse_observer
 
 #: The fixed names, in order.
 STAGES = ("export", "canonicalize", "legalize", "calibrate", "quantize", "emulate", "compile", "evaluate")
@@ -41,6 +42,7 @@ def compile_network(request: CompileRequest, listener: Listener, *, cache: Path)
     """
     if request.until not in STAGES:
         raise UsageError(f"--until {request.until!r} is no stage.", f"Give one of {', '.join(STAGES)}.")
+    parse_observer(request.observer)  # a wrong name is told now, not after minutes of export
     destinations = resolve(request)
     run = Run(Store(cache / "stages"), listener)
     photographs = choose(request)

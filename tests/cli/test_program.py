@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from depthdeploy import __version__
 from depthdeploy.cli.app import run
@@ -77,6 +79,25 @@ def test_bad_input_is_a_paragraph_with_its_remedy(
     for word in words:
         assert word in shown
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("loudness", [[], ["--quiet"], ["--json"]])
+def test_a_limit_that_is_not_met_is_told_once(
+    loudness: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    generator = np.random.default_rng(0)
+    for index in range(3):
+        coarse = generator.integers(0, 255, size=(6, 8, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((80, 60)).save(photos / f"{index}.png")
+    places = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    asked = ["compile", "--model", "pico", "--target", "onnxruntime:cpu-avx2", "--calib", f"folder:{photos}"]
+    assert run([*asked, "--max-drop", "ordinal=0", *places, *loudness]) == 10  # nothing is annotated
+    captured = capsys.readouterr()
+    assert "Accuracy error" not in captured.out
+    assert captured.err.count("Accuracy error (exit code 10)") == 1
+    assert list((tmp_path / "out").rglob("report.json"))
 
 
 @pytest.mark.parametrize("verb", ["models", "targets", "calibrations", "doctor"])

@@ -267,3 +267,20 @@ def test_a_graph_is_never_taken_for_a_state_dict(network: Path, photos: Path, tm
     )
     with pytest.raises(UsageError, match="--onnx"):
         depthdeploy.compile(request)
+
+
+def test_an_artifact_for_another_processor_is_made_and_not_run(
+    network: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("depthdeploy.pipeline.target_stages.runs_here", lambda able, variant: False)
+    request = _request(network, photos, tmp_path, ["onnxruntime:cpu-vnni"])
+    (result,) = depthdeploy.compile(request).results
+    assert result.error is None
+    assert result.folder is not None
+    assert result.report is not None
+    assert (result.folder / "model.onnx").exists()
+    assert {one.evidence for one in result.report.evaluations} == {Evidence.EMULATED}
+    assert result.report.artifact_latency is None
+    assert result.report.kernels is None
+    assert any("not evaluated" in text for text in result.report.remarks)
+    assert "not evaluated" in (result.folder / "report.md").read_text()
