@@ -46,7 +46,10 @@ def prepared(network: str, given: argparse.Namespace) -> Path:
 def last_line(error: Exception) -> str:
     """What a failed process said last."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    said = lines[-1].partition(": ")
+    return (said[2] or said[0])[:300]  # without the name of the exception's class
 
 
 def quantized(network: str, one: Tool, given: argparse.Namespace) -> Row:
