@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import nncf  # type: ignore[import-not-found,unused-ignore]
 import onnx
+from nncf.quantization.advanced_parameters import (  # type: ignore[import-not-found,unused-ignore]
+    QuantizationParameters,
+)
 from peers.common import QUANTIZED, Made, Task, main
 
 #: recipe -> arguments of ``nncf.quantize`` and whether all of the bias correction runs.
@@ -24,6 +27,8 @@ OVERFLOW = {
 def _settings(task: Task, recipe: dict[str, object]) -> dict[str, object]:
     fix = OVERFLOW[task.options.get("overflow", "off")]
     advanced = nncf.AdvancedQuantizationParameters(overflow_fix=fix)
+    if task.options.get("activations") == "tensor":  # by default the inputs of depthwise layers get a grid per channel
+        advanced.activations_quantization_params = QuantizationParameters(per_channel=False)
     kind = nncf.ModelType.TRANSFORMER if task.options.get("transformer") else None
     return {
         "preset": nncf.QuantizationPreset(recipe["preset"]),
@@ -54,7 +59,9 @@ def quantize(task: Task) -> Made:
         form = "quantized.xml"
     corrected = "fast bias correction" if settings["fast_bias_correction"] else "full bias correction"
     words = f"{backend} backend, preset {RECIPES[name]['preset']}, {corrected}, overflow fix "
-    return Made("nncf", nncf.__version__, words + task.options.get("overflow", "off"), form)
+    words += task.options.get("overflow", "off")
+    words += f", activations per {task.options.get('activations', 'channel before depthwise layers')}"
+    return Made("nncf", nncf.__version__, words, form)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ PEERS = {
         Tool("nncf-performance", "peers.with_nncf", "nncf", "onnx-performance"),
         Tool("nncf-default", "peers.with_nncf", "nncf", "onnx-performance", None, ("overflow=first",)),
         Tool("nncf-overflow", "peers.with_nncf", "nncf", "onnx-mixed", None, ("overflow=all",)),
+        Tool("nncf-tensor", "peers.with_nncf", "nncf", "onnx-mixed", None, ("activations=tensor",)),
         Tool("nncf-openvino", "peers.with_nncf", "nncf", "openvino-mixed"),
         Tool("nncf-best", "peers.with_nncf", "nncf", "onnx-best"),
         Tool("aimet", "peers.with_aimet", "aimet", "tfe"),
