@@ -136,8 +136,8 @@ def prepare(case: Case, target: str, folder: Path) -> Iterator[tuple[Path, Array
     """The case under every weight format: the folder of its quantized graph, the exact emulation's output."""
     from depthdeploy.core.depth import DepthContract, DepthKind, InputContract
     from depthdeploy.core.digest import sha256_file
+    from depthdeploy.core.grid import Granularity, NumberFormat
     from depthdeploy.core.model import LegalModel, OnnxModel
-    from depthdeploy.core.quant import Granularity, NumberFormat
     from depthdeploy.core.target import Support
     from depthdeploy.core.tensor import TensorSpec
     from depthdeploy.inference import OnnxSession

@@ -22,7 +22,8 @@ from quantizers.table import markdown
 from quantizers.tools import PEERS, Tool, tool
 
 HERE = Path(__file__).parent
-NETWORKS = ("fastdepth", "midas", "pico", "depth-anything", "fastdepth-hard", "midas-hard")
+#: By default; ``depth-anything`` besides, on few photographs: what keeps activations in memory needs gigabytes for it.
+NETWORKS = ("fastdepth", "midas", "pico", "fastdepth-hard", "midas-hard")
 #: Judge -> whose latency is the peer's.
 SPEED_PEERS = {"onnxruntime": "ort-percentile", "openvino": "nncf-openvino"}
 
@@ -33,14 +34,15 @@ def process(module: str, *arguments: object, python: Path | None = None) -> Meas
     return measure(command, environment={"PYTHONPATH": str(HERE)})
 
 
-def prepared(network: str, given: argparse.Namespace) -> Path:
-    """The folder with a network's float graph and photographs, made once."""
+def prepare(network: str, given: argparse.Namespace) -> bool:
+    """Make a network's float graph and photographs; false where they are there already."""
     folder: Path = given.work / network
-    marker = folder / f"photographs-{given.images}"
-    if not marker.exists():
-        process("quantizers.networks", network, folder, given.images, given.seed)
-        marker.touch()
-    return folder
+    marker, wanted = folder / "prepared.txt", f"{given.images} photographs, seed {given.seed}"
+    if marker.is_file() and marker.read_text(encoding="utf-8") == wanted:
+        return False
+    process("quantizers.networks", network, folder, given.images, given.seed)
+    marker.write_text(wanted, encoding="utf-8")
+    return True
 
 
 def last_line(error: Exception) -> str:
@@ -54,10 +56,12 @@ def last_line(error: Exception) -> str:
 
 def quantized(network: str, one: Tool, given: argparse.Namespace) -> Row:
     """Run a tool; a row without figures of a judge. What failed is kept as a row too."""
-    folder = prepared(network, given)
+    folder = given.work / network
+    facts = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     out = folder / one.name.replace(":", "-")
     images = min(one.images or given.images, given.images)
-    options = [part for item in (*one.options, *given.set) for part in ("--set", item)]
+    said = (*one.options, *(["transformer=yes"] if facts["transformer"] else []), *given.set)
+    options = [part for item in said for part in ("--set", item)]
     row = Row(network, one.name, "", images=images)
     try:
         python = interpreter(one.environment, given.peers_env)
@@ -140,7 +144,8 @@ def run(given: argparse.Namespace) -> tuple[Row, ...]:
     tools = [tool(name) for name in given.tools.split(",")]
     judges = given.judges.split(",")
     for network in given.networks.split(","):
-        prepared(network, given)
+        if prepare(network, given):  # what was measured belongs to other photographs or another function
+            rows = tuple(row for row in rows if row.network != network)
         for one in tools:
             done = {row.key for row in rows}
             if not given.again and all((network, one.name, judge) in done for judge in judges):
@@ -158,7 +163,7 @@ def run(given: argparse.Namespace) -> tuple[Row, ...]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", default=",".join(NETWORKS), help=f"of {', '.join(NETWORKS)}")
+    parser.add_argument("--networks", default=",".join(NETWORKS), help=f"of {', '.join(NETWORKS)}, depth-anything")
     parser.add_argument("--tools", default=",".join(PEERS), help=f"of ours:RECIPE, {', '.join(PEERS)}")
     parser.add_argument("--judges", default=",".join(JUDGES), help=f"of {', '.join(JUDGES)}")
     parser.add_argument("--images", type=int, default=256, help="calibration photographs")

@@ -12,7 +12,7 @@ from depthdeploy import registry
 from depthdeploy.core.depth import DepthContract, DepthKind, InputContract
 from depthdeploy.core.digest import sha256_file
 from depthdeploy.core.model import LegalModel, OnnxModel
-from depthdeploy.core.quant import Scheme
+from depthdeploy.core.scheme import Scheme
 from depthdeploy.core.tensor import TensorSpec
 from depthdeploy.graph.legalize import legalize
 from depthdeploy.graph_file import read_graph

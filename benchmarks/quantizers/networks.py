@@ -116,17 +116,19 @@ class Subject:
     Attributes:
         make: export it into a folder.
         fidelity: whether its weights are trained, so that fidelity means something.
+        transformer: some tools want to be told.
     """
 
     make: Callable[[Path], OnnxModel]
     fidelity: bool = True
+    transformer: bool = False
 
 
 SUBJECTS = {
     "fastdepth": Subject(_fastdepth),
     "midas": Subject(_midas),
     "pico": Subject(_pico),
-    "depth-anything": Subject(_depth_anything, fidelity=False),
+    "depth-anything": Subject(_depth_anything, fidelity=False, transformer=True),
 }
 
 #: What a hard variant's name ends in.
@@ -147,7 +149,12 @@ def prepare(name: str, folder: Path, *, photographs: int, seed: int = 0) -> None
     model = canonicalize_file(subject.make(folder), folder / "float.onnx").model
     for purpose, source, count in (("calibration", "calib", photographs), ("evaluation", "eval", None)):
         np.save(folder / f"{purpose}.npy", _tensors(model, _given(f"photos/{source}"), count))
-    facts: dict[str, object] = {"kind": model.depth.kind.value, "opset": model.opset, "fidelity": subject.fidelity}
+    facts: dict[str, object] = {
+        "kind": model.depth.kind.value,
+        "opset": model.opset,
+        "fidelity": subject.fidelity,
+        "transformer": subject.transformer,
+    }
     if name.endswith(HARD):
         facts |= _make_hard(folder, seed)
     (folder / "network.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
