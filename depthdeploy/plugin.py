@@ -17,6 +17,7 @@ from depthdeploy.core.depth import (
     ResizeRule,
 )
 from depthdeploy.core.digest import canonical_json, digest_of, sha256_bytes, sha256_file
+from depthdeploy.core.grid import Granularity, NumberFormat
 from depthdeploy.core.machine import cpu_flags, cpu_name, variant_for_this_cpu
 from depthdeploy.core.model import (
     Licence,
@@ -27,7 +28,7 @@ from depthdeploy.core.model import (
     WeightsSource,
 )
 from depthdeploy.core.photos import DatasetPlugin, DepthRange, Photo, PhotoSet, PointPair
-from depthdeploy.core.quant import Granularity, NumberFormat, Scheme
+from depthdeploy.core.scheme import Scheme
 from depthdeploy.core.target import Capabilities, GraphPass, OpRule, Target, Variant
 from depthdeploy.errors import (
     CalibrationError,

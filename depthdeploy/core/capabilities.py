@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from depthdeploy.core.quant import Granularity, NumberFormat, Scheme
+from depthdeploy.core.grid import Granularity, NumberFormat
+from depthdeploy.core.scheme import Scheme
 from depthdeploy.core.target import Capabilities, OpRule, Variant
 from depthdeploy.errors import PluginError
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from depthdeploy.core.quant import Scheme
+from depthdeploy.core.scheme import Scheme
 
 if TYPE_CHECKING:
     import onnx_ir as ir

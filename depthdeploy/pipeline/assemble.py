@@ -9,9 +9,9 @@ from depthdeploy import __version__
 from depthdeploy.core.machine import cpu_flags, cpu_name
 from depthdeploy.core.metrics import Evaluation, Evidence, MetricKind
 from depthdeploy.core.model import CompiledArtifact, QuantizedModel
-from depthdeploy.core.quant import Scheme
 from depthdeploy.core.report import REPORT_SCHEMA, KernelCheck, NetworkRecord, QuantizationRecord, Report
 from depthdeploy.core.request import CompileRequest
+from depthdeploy.core.scheme import Scheme
 from depthdeploy.pipeline import scoring
 from depthdeploy.pipeline.destination import Destination
 from depthdeploy.pipeline.model_stages import Network, versions_of

@@ -6,8 +6,8 @@ import difflib
 from dataclasses import dataclass
 
 from depthdeploy import registry
-from depthdeploy.core.quant import Scheme
 from depthdeploy.core.request import CompileRequest, split_argument
+from depthdeploy.core.scheme import Scheme
 from depthdeploy.core.target import Target, Variant
 from depthdeploy.errors import UsageError
 

@@ -8,7 +8,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from depthdeploy.core.quant import BiasGrid, Granularity, Grid, NumberFormat, WeightGrid
+from depthdeploy.core.grid import Granularity, Grid, NumberFormat
+from depthdeploy.core.quant import BiasGrid, WeightGrid
 from depthdeploy.errors import QuantizationError
 from depthdeploy.quantization import topology
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from depthdeploy.core.quant import KeptFloat, Scheme
+from depthdeploy.core.quant import KeptFloat
+from depthdeploy.core.scheme import Scheme
 from depthdeploy.quantization import topology
 
 #: Operators on two tensors that a constant turns into a per-channel scale or shift: those stay float.

@@ -7,18 +7,10 @@ from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
 
+from depthdeploy.core.grid import Granularity, Grid
 from depthdeploy.core.model import OnnxModel
-from depthdeploy.core.quant import (
-    ActivationGrid,
-    BiasGrid,
-    Granularity,
-    Grid,
-    KeptFloat,
-    QuantPlan,
-    Scheme,
-    Statistics,
-    WeightGrid,
-)
+from depthdeploy.core.quant import ActivationGrid, BiasGrid, KeptFloat, QuantPlan, Statistics, WeightGrid
+from depthdeploy.core.scheme import Scheme
 from depthdeploy.errors import QuantizationError
 from depthdeploy.quantization import topology
 from depthdeploy.quantization.grids import parameters

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from depthdeploy.core.quant import Granularity, Grid, NumberFormat
+from depthdeploy.core.grid import Granularity, Grid, NumberFormat
 
 FORMATS = [
     NumberFormat(bits, signed, symmetric, Granularity.TENSOR, container)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from depthdeploy.core.depth import DepthContract, DepthKind, InputContract
 from depthdeploy.core.digest import sha256_file
+from depthdeploy.core.grid import Granularity, NumberFormat
 from depthdeploy.core.model import LegalModel, OnnxModel
-from depthdeploy.core.quant import Granularity, NumberFormat, Scheme
+from depthdeploy.core.scheme import Scheme
 from depthdeploy.core.target import Support
 from depthdeploy.core.tensor import TensorSpec
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from depthdeploy.core.model import LegalModel, OnnxModel
-from depthdeploy.core.quant import Scheme
+from depthdeploy.core.scheme import Scheme
 from depthdeploy.inference import OnnxSession
 from depthdeploy.quantization.calibrate import observe
 from depthdeploy.quantization.observers import parse_observer

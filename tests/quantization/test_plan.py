@@ -7,8 +7,10 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from depthdeploy.core.grid import Granularity, NumberFormat
 from depthdeploy.core.model import OnnxModel
-from depthdeploy.core.quant import Granularity, NumberFormat, QuantPlan, Scheme, Statistics, TensorRange
+from depthdeploy.core.quant import QuantPlan, Statistics, TensorRange
+from depthdeploy.core.scheme import Scheme
 from depthdeploy.errors import QuantizationError
 from depthdeploy.quantization.calibrate import activation_tensors, observe
 from depthdeploy.quantization.observers import MinMax

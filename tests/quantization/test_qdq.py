@@ -12,8 +12,10 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
+from depthdeploy.core.grid import Granularity, Grid, NumberFormat
 from depthdeploy.core.model import LegalModel, OnnxModel, QuantizedModel
-from depthdeploy.core.quant import Granularity, Grid, NumberFormat, QuantPlan, Scheme
+from depthdeploy.core.quant import QuantPlan
+from depthdeploy.core.scheme import Scheme
 from depthdeploy.errors import QuantizationError, StorageError
 from depthdeploy.inference import OnnxSession
 from depthdeploy.quantization.calibrate import observe

@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from depthdeploy.core.grid import Grid
 from depthdeploy.core.model import QuantizedModel
-from depthdeploy.core.quant import Grid
 from depthdeploy.graph.legalize import legalize
 from depthdeploy.inference import OnnxSession
 from depthdeploy.quantization.calibrate import observe
