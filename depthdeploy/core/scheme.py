@@ -6,6 +6,27 @@ from depthdeploy.core.grid import NumberFormat
 
 
 @dataclass(frozen=True, slots=True)
+class Escape:
+    """A wider form in which a target can run a node that its scheme would harm.
+
+    Attributes:
+        name: ``int16``, ``fp16`` or ``fp32``: the precision as the target's vendor calls it.
+        activations: the format of the node's input and output tensors; ``None`` for a node that stays float.
+        cost: time of one multiply-accumulate relative to the scheme's own, above 1.
+        source: where the cost comes from.
+    """
+
+    name: str
+    activations: NumberFormat | None
+    cost: float
+    source: str
+
+    def __post_init__(self) -> None:
+        if not self.cost > 1:
+            raise ValueError(f"an escape costs more than the scheme it leaves, got {self.cost}")
+
+
+@dataclass(frozen=True, slots=True)
 class Scheme:
     """A target's number formats and where it wants them.
 
@@ -16,6 +37,7 @@ class Scheme:
         operators: operators that run on integers: their inputs, and outputs unless a float one is better, get Q/DQ.
         quantize_output: whether the graph's output is quantized too (256 levels of depth; many NPUs insist).
         source: where the formats are documented.
+        escapes: wider forms for single nodes, the cheapest first; empty when the target has none.
     """
 
     name: str
@@ -24,3 +46,4 @@ class Scheme:
     operators: frozenset[str]
     quantize_output: bool = False
     source: str = ""
+    escapes: tuple[Escape, ...] = ()

@@ -82,12 +82,12 @@ def parameters(node: ir.Node, number_format: NumberFormat, input_scale: float) -
     bias = topology.constant(third)
     if bias is None or bias.ndim != 1 or len(grid.scale) not in (1, bias.size):
         return Parameters(line, None, "its bias is not one constant per output channel")
-    line = _raised(line, np.abs(np.asarray(bias, dtype=np.float64)), input_scale)
+    line = raised(line, np.abs(np.asarray(bias, dtype=np.float64)), input_scale)
     scale = np.float32(input_scale) * np.asarray(line.grid.scale, dtype=np.float32)
     return Parameters(line, BiasGrid(line.node, topology.name_of(third), tuple(scale.tolist())))
 
 
-def _raised(line: WeightGrid, bias: NDArray[np.float64], input_scale: float) -> WeightGrid:
+def raised(line: WeightGrid, bias: NDArray[np.float64], input_scale: float) -> WeightGrid:
     """The weight's grid with the scale of every channel raised until its bias fits int32.
 
     Integer kernels add the bias in steps of input scale x weight scale. A channel of almost no weight has such fine
