@@ -23,7 +23,7 @@ from quantizers.tools import PEERS, Tool, tool
 
 HERE = Path(__file__).parent
 #: By default; ``depth-anything`` besides, on few photographs: what keeps activations in memory needs gigabytes for it.
-NETWORKS = ("fastdepth", "midas", "pico", "fastdepth-hard", "midas-hard")
+NETWORKS = ("fastdepth", "midas", "pico", "fastdepth-hard", "midas-hard", "fastdepth-harder", "midas-harder")
 #: Judge -> whose latency is the peer's.
 SPEED_PEERS = {"onnxruntime": "ort-percentile", "openvino": "nncf-openvino"}
 

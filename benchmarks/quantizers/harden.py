@@ -9,14 +9,18 @@ loses most of its accuracy on the result, one with it loses nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-#: ``f(s x) = s f(x)`` for positive ``s``, channel by channel. ``Clip`` is not among them: its bounds would move.
-HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "Resize", "MaxPool", "AveragePool", "GlobalAveragePool"})
+#: What cross-layer equalization passes in every tool that has it. ``Clip`` is not among them: its bounds would move.
+ACTIVATIONS = frozenset({"Relu", "LeakyRelu"})
+
+#: All that satisfies ``f(s x) = s f(x)`` for positive ``s``, channel by channel.
+HOMOGENEOUS = ACTIVATIONS | {"Resize", "MaxPool", "AveragePool", "GlobalAveragePool"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +36,33 @@ class Pair:
     second: ir.Node
 
 
-def pairs(graph: ir.Graph) -> Iterator[Pair]:
-    """Every pair of convolutions of a graph that may be rescaled, in the graph's order."""
+def pairs(graph: ir.Graph, through: AbstractSet[str] = ACTIVATIONS) -> Iterator[Pair]:
+    """Every pair of convolutions with at most operators of ``through`` between them, in the graph's order."""
     for node in graph:
         if node.op_type != "Conv" or not _owned(node):
             continue
         second = _only_reader(node)
-        while second is not None and second.op_type in HOMOGENEOUS:
+        while second is not None and second.op_type in through:
             second = _only_reader(second)
         if second is not None and second.op_type == "Conv" and _owned(second):
             yield Pair(node, second)
 
 
-def harden(model: ir.Model, *, seed: int = 0, span: float = 4.0) -> int:
+def harden(model: ir.Model, *, seed: int = 0, span: float = 4.0, through: AbstractSet[str] = ACTIVATIONS) -> int:
     """Rescale every pair in place by ``s_c``, log-uniform in ``2^-span..2^span``.
 
     Args:
         model: float, with convolutions whose weights are initializers.
         seed: of the factors.
         span: the largest exponent.
+        through: the operators that may stand between two convolutions; of ``HOMOGENEOUS``.
 
     Returns:
         How many pairs were rescaled.
     """
     random = np.random.default_rng(seed)
     done = 0
-    for pair in pairs(model.graph):
+    for pair in pairs(model.graph, through):
         channels = _weight(pair.first).shape[0]
         factors = np.exp2(random.uniform(-span, span, channels))
         _multiply_outputs(pair.first, factors)

@@ -10,11 +10,12 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from quantizers.harden import harden
+from quantizers.harden import ACTIVATIONS, HOMOGENEOUS, harden
 
 from depthdeploy import registry
 from depthdeploy.core.model import OnnxModel
@@ -131,8 +132,8 @@ SUBJECTS = {
     "depth-anything": Subject(_depth_anything, fidelity=False, transformer=True),
 }
 
-#: What a hard variant's name ends in.
-HARD = "-hard"
+#: What a hard variant's name ends in -> the operators between the convolutions that are rescaled.
+HARD = {"-hard": ACTIVATIONS, "-harder": HOMOGENEOUS}
 
 
 def prepare(name: str, folder: Path, *, photographs: int, seed: int = 0) -> None:
@@ -141,9 +142,10 @@ def prepare(name: str, folder: Path, *, photographs: int, seed: int = 0) -> None
     Raises:
         SystemExit: data are missing, the name is unknown, or a hard variant is another function.
     """
-    base = name.removesuffix(HARD)
+    suffix = next((suffix for suffix in HARD if name.endswith(suffix)), "")
+    base = name.removesuffix(suffix)
     if base not in SUBJECTS:
-        raise SystemExit(f"there is no network {name!r}; choose of {', '.join(SUBJECTS)}, each with {HARD} or without")
+        raise SystemExit(f"there is no network {name!r}; choose of {', '.join(SUBJECTS)}, with {' or '.join(HARD)}")
     folder.mkdir(parents=True, exist_ok=True)
     subject = SUBJECTS[base]
     model = canonicalize_file(subject.make(folder), folder / "float.onnx").model
@@ -155,8 +157,8 @@ def prepare(name: str, folder: Path, *, photographs: int, seed: int = 0) -> None
         "fidelity": subject.fidelity,
         "transformer": subject.transformer,
     }
-    if name.endswith(HARD):
-        facts |= _make_hard(folder, seed)
+    if suffix:
+        facts |= _make_hard(folder, HARD[suffix], seed)
     (folder / "network.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
@@ -170,12 +172,12 @@ def _tensors(model: OnnxModel, folder: Path, count: int | None) -> np.ndarray[tu
     return np.concatenate([one.tensor for one in loaded])
 
 
-def _make_hard(folder: Path, seed: int) -> dict[str, object]:
+def _make_hard(folder: Path, through: AbstractSet[str], seed: int) -> dict[str, object]:
     """Replace ``float.onnx`` by its hard variant; how far the two are apart on the evaluation photographs."""
     easy = folder / "easy.onnx"
     (folder / "float.onnx").rename(easy)
     graph = read_graph(easy)
-    rescaled = harden(graph, seed=seed)
+    rescaled = harden(graph, seed=seed, through=through)
     write_graph(graph, folder / "float.onnx")
     difference = largest_difference(easy, folder / "float.onnx", np.load(folder / "evaluation.npy"))
     if not rescaled or difference > SAME_FUNCTION:

@@ -1,6 +1,7 @@
 """Hard variants compute the same function with channels that are far apart."""
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 import onnx
@@ -9,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from quantizers.harden import harden, pairs
+from quantizers.harden import ACTIVATIONS, HOMOGENEOUS, harden, pairs
 
 from depthdeploy.testing.graphs import depthwise_block, residual_block
 
@@ -54,9 +55,11 @@ def weights(model: onnx.ModelProto) -> Weights:
     return {constant.name: numpy_helper.to_array(constant) for constant in model.graph.initializer}
 
 
-def hardened(model: onnx.ModelProto, **settings: float) -> tuple[onnx.ModelProto, int]:
+def hardened(
+    model: onnx.ModelProto, *, seed: int = 0, span: float = 4.0, through: AbstractSet[str] = ACTIVATIONS
+) -> tuple[onnx.ModelProto, int]:
     graph = ir.from_proto(model)
-    count = harden(graph, seed=int(settings.get("seed", 0)), span=settings.get("span", 4.0))
+    count = harden(graph, seed=seed, span=span, through=through)
     return ir.to_proto(graph), count
 
 
@@ -68,12 +71,13 @@ def test_the_function_stays_whatever_the_groups(groups: int) -> None:
     np.testing.assert_allclose(run(hard), run(model), rtol=2e-5, atol=1e-4)
 
 
-def test_a_resize_between_is_passed() -> None:
+def test_a_resize_between_is_passed_where_that_is_said() -> None:
     between = [
         helper.make_node("Relu", ["a"], ["r"]),
         helper.make_node("Resize", ["r", "", "scales"], ["m"], mode="linear"),
     ]
-    hard, count = hardened(network(between))
+    assert hardened(network(between))[1] == 0
+    hard, count = hardened(network(between), through=HOMOGENEOUS)
     assert count == 1
     np.testing.assert_allclose(run(hard), run(network(between)), rtol=2e-5, atol=1e-4)
 
