@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from quantizers.rows import UsageError
+
 PEERS = Path(__file__).parent.parent / "peers"
 
 #: Holds the digest of the requirements that an environment was made from.
@@ -22,7 +24,7 @@ def interpreter(name: str, folder: Path) -> Path:
         folder: where the environments lie.
 
     Raises:
-        subprocess.CalledProcessError: pip cannot install the requirements; its own message stands above.
+        UsageError: pip cannot install the requirements; its own message stands above.
     """
     if not name:
         return Path(sys.executable)
@@ -35,7 +37,11 @@ def interpreter(name: str, folder: Path) -> Path:
         return python
     print(f"installing {requirements.name} into {place}", flush=True)
     shutil.rmtree(place, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)], check=True)
+    install = [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)]
+    try:
+        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+        subprocess.run(install, check=True)
+    except (OSError, subprocess.CalledProcessError) as cause:
+        raise UsageError(f"the environment {place} cannot be made ({cause}); leave its tools out of --tools") from cause
     stamp.write_text(wanted, encoding="utf-8")
     return python

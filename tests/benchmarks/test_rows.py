@@ -1,11 +1,16 @@
 """Rows of the comparison: what is written is read, what is new replaces, what is missing stays empty in the table."""
 
+import sys
 from pathlib import Path
 
 import pytest
+from quantizers.environments import PEERS as PEER_SCRIPTS
+from quantizers.environments import interpreter
 from quantizers.rows import Row, UsageError, merged, read_rows, write_rows
 from quantizers.table import markdown
 from quantizers.tools import PEERS, tool
+
+from depthdeploy.core.digest import sha256_file
 
 EXACT = Row("net", "nncf", "exact", "nncf 3", "mixed", 256, 99.5, 98.0, 31.234, 28.0, 12.34, 900.4)
 BETTER = Row("net", "ours:best", "exact", "depthdeploy 1", "best", 256, 99.9, 99.0, 35.5, 30.0, 20.0, 500.0)
@@ -65,6 +70,17 @@ def test_tools_are_found_by_name() -> None:
     for unknown in ("ours", "ours:", "theirs"):
         with pytest.raises(UsageError, match="there is no tool"):
             tool(unknown)
+
+
+def test_the_own_environment_is_this_one(tmp_path: Path) -> None:
+    assert interpreter("", tmp_path) == Path(sys.executable)
+
+
+def test_an_environment_of_the_same_requirements_is_kept(tmp_path: Path) -> None:
+    stamp = tmp_path / "nncf" / "requirements.sha256"
+    stamp.parent.mkdir()
+    stamp.write_text(sha256_file(PEER_SCRIPTS / "nncf.txt"))
+    assert interpreter("nncf", tmp_path) == tmp_path / "nncf" / "bin" / "python"
 
 
 def test_every_peer_has_its_requirements_and_script() -> None:
