@@ -1,7 +1,7 @@
 """The judges, each a process: ``exact`` (Q/DQ in float) and ``kernels`` (integer kernels), scored alike.
 
 ``python -m quantizers.judge JUDGE FLOAT QUANTIZED EVALUATION KIND OUT``. The reference is always the FP32 ONNX graph in
-ONNX Runtime, and the figures are those of the project's reports: ``depthdeploy.evaluation.fidelity``, whose alignment
+ONNX Runtime, and the figures are those of the project's reports: ``depthdeploy.core.fidelity``, whose alignment
 follows the kind of depth (none for metres, one median scale per photograph for the rest).
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthdeploy.core.depth import DepthKind
+from depthdeploy.core.fidelity import FloatMap, fidelity_alignment, fidelity_scores
 from depthdeploy.core.metrics import Distribution
-from depthdeploy.evaluation.fidelity import FloatMap, fidelity_alignment, fidelity_scores
 from depthdeploy.inference import OnnxSession
 
 Array = NDArray[np.float32]

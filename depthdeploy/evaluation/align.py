@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthdeploy.core.depth import Alignment
 from depthdeploy.core.photos import DepthRange
+from depthdeploy.core.ratios import Values, dot, median_scale
 from depthdeploy.errors import EvaluationError
-
-Values = NDArray[np.float64]
 
 
 class Affine(NamedTuple):
@@ -19,30 +17,6 @@ class Affine(NamedTuple):
 
     scale: float
     shift: float
-
-
-def dot(left: Values, right: Values) -> float:
-    """``sum l r`` of two ``[N]`` arrays in this thread: BLAS would start threads that take the network's processors."""
-    return float(np.einsum("i,i->", left, right))
-
-
-def median_scale(prediction: Values, truth: Values) -> float:
-    """``median(d*) / median(d)``: the one factor of a prediction without a scale (Zhou et al. 2017, SfMLearner).
-
-    Args:
-        prediction: ``d``, ``[N]``.
-        truth: ``d*``, ``[N]``.
-
-    Raises:
-        EvaluationError: either median is not positive, so that no factor brings them together.
-    """
-    ours, theirs = float(np.median(prediction)), float(np.median(truth))
-    if not (ours > 0 and theirs > 0):
-        raise EvaluationError(
-            f"the medians {ours:.4g} (prediction) and {theirs:.4g} (reference) allow no scale between them.",
-            "Check that the prediction is positive: the kind of output declared, and the ranges of quantization.",
-        )
-    return theirs / ours
 
 
 def affine_fit(prediction: Values, inverse_depth: Values) -> Affine:

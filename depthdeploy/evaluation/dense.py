@@ -8,11 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthdeploy.core.photos import DepthRange
+from depthdeploy.core.ratios import delta_shares, dot
 from depthdeploy.errors import EvaluationError
-from depthdeploy.evaluation.align import dot
-
-#: The threshold of ``delta1``; ``delta2`` and ``delta3`` take its powers.
-DELTA = 1.25
 
 #: Rows and columns scored on the 480x640 frames of NYU Depth v2 (Eigen et al. 2014; the constants of BTS,
 #: Lee et al. 2019, ``eval_with_pngs.py``).
@@ -107,21 +104,3 @@ def dense_scores(depth: NDArray[np.float64], truth: NDArray[np.float64]) -> dict
         "mae": float(np.abs(error).mean()),
         **delta_shares(depth, truth),
     }
-
-
-def delta_shares(prediction: NDArray[np.float64], reference: NDArray[np.float64]) -> dict[str, float]:
-    """The share of pixels **inside** ``max(d/d*, d*/d) < 1.25^k``, in percent, for k = 1, 2, 3.
-
-    Args:
-        prediction: ``d``, ``[N]``; a value that is not positive is outside every threshold.
-        reference: ``d*``, ``[N]``, positive.
-    """
-    # max(d/d*, d*/d) < t written without division; where d <= 0 the second half is false
-    return {
-        f"delta{k}": 100.0 * int(np.count_nonzero(_inside(prediction, reference, DELTA**k))) / reference.size
-        for k in (1, 2, 3)
-    }
-
-
-def _inside(prediction: NDArray[np.float64], reference: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
-    return (prediction < threshold * reference) & (reference < threshold * prediction)

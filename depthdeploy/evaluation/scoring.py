@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthdeploy.core.depth import Alignment, DepthContract, DepthKind, InputContract
+from depthdeploy.core.fidelity import FloatMap, fidelity_alignment, fidelity_scores
 from depthdeploy.core.metrics import Evaluation, Evidence, MetricKind
 from depthdeploy.core.photos import DepthRange, Photo, PhotoSet
 from depthdeploy.errors import EvaluationError
 from depthdeploy.evaluation.align import affine_fit, aligned_depth
 from depthdeploy.evaluation.dense import dense_scores, valid_pixels
-from depthdeploy.evaluation.fidelity import FloatMap, fidelity_alignment, fidelity_scores
 from depthdeploy.evaluation.ordinal import PairCount, count_pairs
 from depthdeploy.evaluation.tally import Tally
 from depthdeploy.evaluation.terms import terms

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from depthdeploy.core.depth import Alignment, DepthContract, InputContract
+from depthdeploy.core.fidelity import fidelity_alignment
 from depthdeploy.core.metrics import Evidence, MetricKind
 from depthdeploy.core.photos import DepthRange, PhotoSet
-from depthdeploy.evaluation.fidelity import fidelity_alignment
 from depthdeploy.evaluation.tally import Terms
 from depthdeploy.imaging.preprocess import describe
 

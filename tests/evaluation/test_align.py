@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from depthdeploy.core.depth import Alignment
 from depthdeploy.core.photos import DepthRange
+from depthdeploy.core.ratios import median_scale
 from depthdeploy.errors import EvaluationError
-from depthdeploy.evaluation.align import affine_fit, aligned_depth, median_scale
+from depthdeploy.evaluation.align import affine_fit, aligned_depth
 from depthdeploy.evaluation.dense import dense_scores
 
 LIMITS = DepthRange(0.1, 10.0)

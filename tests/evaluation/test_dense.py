@@ -12,8 +12,9 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from depthdeploy.core.photos import DepthRange
+from depthdeploy.core.ratios import delta_shares
 from depthdeploy.errors import EvaluationError
-from depthdeploy.evaluation.dense import crop_window, delta_shares, dense_scores, valid_pixels
+from depthdeploy.evaluation.dense import crop_window, dense_scores, valid_pixels
 
 depths = arrays(np.float64, 24, elements=st.floats(0.1, 80.0))
 

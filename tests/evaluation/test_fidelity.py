@@ -12,8 +12,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from depthdeploy.core.depth import Alignment, DepthKind
+from depthdeploy.core.fidelity import SQNR_CAP_DB, FloatMap, fidelity_alignment, fidelity_scores
 from depthdeploy.errors import EvaluationError
-from depthdeploy.evaluation.fidelity import SQNR_CAP_DB, FloatMap, fidelity_alignment, fidelity_scores
 
 #: Sixteenths are exact in float32, so that the two ways of computing see the same numbers.
 sixteenths = st.integers(1, 1600).map(lambda n: n / 16)

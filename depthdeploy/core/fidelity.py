@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthdeploy.core.depth import Alignment, DepthKind
+from depthdeploy.core.ratios import delta_shares, dot, median_scale
 from depthdeploy.errors import EvaluationError
-from depthdeploy.evaluation.align import dot, median_scale
-from depthdeploy.evaluation.dense import delta_shares
 
 #: What SQNR is capped at. The 24 bits of a float32 are 144.5 dB: beyond it nothing is measured, and identical maps
 #: (an infinite SQNR) stay a number that JSON, means and percentiles can hold.
