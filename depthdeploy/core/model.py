@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from depthdeploy.core.depth import DepthContract, InputContract
+from depthdeploy.core.findings import Findings
 from depthdeploy.core.quant import QuantPlan
 from depthdeploy.core.target import Support
 from depthdeploy.core.tensor import TensorSpec
@@ -128,6 +129,11 @@ class OnnxModel:
     depth: DepthContract
     name: str
 
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """What the graph computes and what its numbers mean, wherever the file lies: what results depend on."""
+        return self.sha256, self.contract, self.depth, self.name
+
 
 @dataclass(frozen=True, slots=True)
 class LegalModel:
@@ -156,12 +162,16 @@ class QuantizedModel:
         legal: the graph it was made from.
         precision: ``int8``, ``fp16`` or ``fp32``.
         plan: what was decided; ``None`` at float precision.
+        recipe: the recipe's name; empty at float precision.
+        findings: what the recipe's steps found and did.
     """
 
     model: OnnxModel
     legal: LegalModel
     precision: str
     plan: QuantPlan | None
+    recipe: str = ""
+    findings: Findings = field(default_factory=Findings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: A setting of an algorithm, as TOML holds it.
-Setting = str | int | float | bool
+#: A setting of an algorithm, as TOML holds it; a list is kept as a tuple.
+Setting = str | int | float | bool | tuple[str | int | float | bool, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,239 @@
+"""How a recipe becomes a quantized graph. Read this first of the room.
+
+::
+
+    legal graph -> prepare -> observe -> make_plan -> refine -> apply_plan -> Q/DQ graph
+                  (recipe)   (observer)              (recipe)
+
+Every step of a recipe is a function of frozen values. Its result goes on a shelf as soon as it is there, under
+everything that it depends on, so that an interrupted recipe goes on with the step at which it stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from depthdeploy.core.digest import digest_of
+from depthdeploy.core.findings import Findings, StepRecord
+from depthdeploy.core.model import LegalModel, OnnxModel, QuantizedModel
+from depthdeploy.core.quant import Statistics
+from depthdeploy.core.recipe import Recipe, Step
+from depthdeploy.core.scheme import Scheme
+from depthdeploy.quantization import algorithms
+from depthdeploy.quantization.calibrate import observe
+from depthdeploy.quantization.observers import parse_observer
+from depthdeploy.quantization.plan import make_plan
+from depthdeploy.quantization.qdq import apply_plan
+from depthdeploy.quantization.workbench import Deadline, Draft, Workbench
+
+T = TypeVar("T")
+
+
+class Shelf(Protocol):
+    """Where the results of steps lie."""
+
+    def take(self, depends: object, kind: type[T], make: Callable[[Path], T], *, learns: bool) -> T:
+        """The result that lies there, or the one that ``make`` computes.
+
+        Args:
+            depends: everything that the result depends on.
+            kind: its frozen type.
+            make: computes it, writing graphs into the folder it is given.
+            learns: whether the folder should outlive an interruption, for an algorithm that stores its own progress.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class NoShelf:
+    """Every step is computed, in a folder of its own that the same step finds again.
+
+    Attributes:
+        folder: the parent of the steps' folders.
+    """
+
+    folder: Path
+
+    def take(self, depends: object, kind: type[T], make: Callable[[Path], T], *, learns: bool) -> T:
+        """What ``make`` computes."""
+        place = self.folder / f"step-{digest_of(depends)[:16]}"
+        place.mkdir(parents=True, exist_ok=True)
+        return make(place)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A prepared graph and the ranges of its activations.
+
+    Attributes:
+        model: the graph after the recipe's preparations.
+        statistics: the ranges of its activations.
+        steps: the preparations that were run.
+    """
+
+    model: OnnxModel
+    statistics: Statistics
+    steps: tuple[StepRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedStep:
+    """What one preparation gave, as it lies on the shelf."""
+
+    model: OnnxModel
+    record: StepRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RefinedStep:
+    """What one refinement gave, as it lies on the shelf; its draft tells of no steps."""
+
+    draft: Draft
+    record: StepRecord
+
+
+def quantize(legal: LegalModel, recipe: Recipe, bench: Workbench, shelf: Shelf | None = None) -> QuantizedModel:
+    """A recipe from end to end; the Q/DQ graph is ``model.onnx`` in the bench's folder.
+
+    Args:
+        legal: the graph that the target accepts whole.
+        recipe: what to do.
+        bench: the target's own number formats, the photographs, and a folder.
+        shelf: where the results of steps lie; each is computed when there is none.
+
+    Raises:
+        DepthdeployError: whatever a step raises.
+    """
+    calibrated = calibrate(legal.model, recipe, bench, shelf)
+    return finish(legal, calibrated, recipe, bench, shelf)
+
+
+def calibrate(model: OnnxModel, recipe: Recipe, bench: Workbench, shelf: Shelf | None = None) -> Calibrated:
+    """The recipe's preparations, then one pass over the photographs with its observer.
+
+    Raises:
+        QuantizationError: an activation is not finite, or a preparation cannot do its work.
+        CalibrationError: there is no photograph.
+    """
+    prepared, steps = prepare(model, recipe, bench, shelf)
+    statistics = observe(
+        prepared,
+        bench.photographs.first(),
+        observer=parse_observer(recipe.observer),
+        calibration_digest=bench.photographs.digest,
+        images=len(bench.photographs),
+        progress=bench.progress,
+    )
+    return Calibrated(prepared, statistics, steps)
+
+
+def finish(
+    legal: LegalModel, calibrated: Calibrated, recipe: Recipe, bench: Workbench, shelf: Shelf | None = None
+) -> QuantizedModel:
+    """The plan of a calibrated graph, refined as the recipe says and applied.
+
+    Raises:
+        QuantizationError: the graph cannot be quantized under the scheme, or a refinement cannot do its work.
+    """
+    scheme = narrowed(bench.scheme, recipe)
+    plan = make_plan(calibrated.model, calibrated.statistics, scheme)
+    draft = Draft(calibrated.model, calibrated.statistics, plan, Findings(steps=calibrated.steps))
+    refined = refine(draft, recipe, bench, shelf)
+    quantized = apply_plan(replace(legal, model=refined.model), refined.plan, bench.folder / "model.onnx")
+    return replace(quantized, recipe=recipe.name, findings=refined.findings)
+
+
+def narrowed(scheme: Scheme, recipe: Recipe) -> Scheme:
+    """The number formats with the recipe's bits of weights, where those are fewer than the target's own."""
+    bits = recipe.weight_bits
+    if bits is None or bits >= scheme.weights.bits:
+        return scheme
+    return replace(scheme, name=f"{scheme.name}-w{bits}", weights=replace(scheme.weights, bits=bits))
+
+
+def prepare(
+    model: OnnxModel, recipe: Recipe, bench: Workbench, shelf: Shelf | None = None
+) -> tuple[OnnxModel, tuple[StepRecord, ...]]:
+    """Run the recipe's preparations in their order.
+
+    Returns:
+        The graph, of the same function, and one record a step.
+    """
+    bench = replace(bench, scheme=narrowed(bench.scheme, recipe), deadline=Deadline())
+    place = shelf or NoShelf(bench.folder)
+    records: list[StepRecord] = []
+    for step in recipe.prepare:
+        done = _prepare_once(model, step, bench, place)
+        model = done.model
+        records.append(done.record)
+    return model, tuple(records)
+
+
+def _prepare_once(model: OnnxModel, step: Step, bench: Workbench, shelf: Shelf) -> PreparedStep:
+    algorithm = algorithms.preparation(step)
+
+    def make(folder: Path) -> PreparedStep:
+        since = time.perf_counter()
+        made = algorithm(model, replace(bench, folder=folder))
+        return PreparedStep(made.model, StepRecord(str(step), time.perf_counter() - since, made.detail))
+
+    scheme = bench.scheme
+    formats = (scheme.weights, scheme.activations, scheme.operators, scheme.quantize_output)
+    own = algorithms.identity(algorithms.PREPARATIONS[step.algorithm], algorithm)
+    depends = ("prepare", own, model.meaning, formats, *_surroundings(bench))
+    return shelf.take(depends, PreparedStep, make, learns=False)
+
+
+def refine(draft: Draft, recipe: Recipe, bench: Workbench, shelf: Shelf | None = None) -> Draft:
+    """Run the recipe's refinements in their order.
+
+    What is left of the time budget is shared equally among the learning steps that are still to come; the others have
+    no deadline, so that their results do not depend on how fast the machine is.
+    """
+    bench = replace(bench, scheme=narrowed(bench.scheme, recipe))
+    place = shelf or NoShelf(bench.folder)
+    learning = sum(algorithms.REFINEMENTS[step.algorithm].learns for step in recipe.refine)
+    for step in recipe.refine:
+        learns = algorithms.REFINEMENTS[step.algorithm].learns
+        share = _share(bench.deadline, learning) if learns else Deadline()
+        done = _refine_once(draft, step, replace(bench, deadline=share), place)
+        steps = (*draft.findings.steps, done.record)
+        draft = replace(done.draft, findings=replace(done.draft.findings, steps=steps))
+        learning -= learns
+    return draft
+
+
+def _share(deadline: Deadline, steps: int) -> Deadline:
+    return Deadline.within(deadline.left / steps if math.isfinite(deadline.ends) else None)
+
+
+def _refine_once(draft: Draft, step: Step, bench: Workbench, shelf: Shelf) -> RefinedStep:
+    entry = algorithms.REFINEMENTS[step.algorithm]
+    algorithm = algorithms.refinement(step)
+    start = replace(draft, findings=replace(draft.findings, steps=()))
+
+    def make(folder: Path) -> RefinedStep:
+        since = time.perf_counter()
+        done = algorithm(start, replace(bench, folder=folder))
+        better = replace(done.draft, findings=replace(done.draft.findings, steps=()))
+        device = bench.device if entry.learns else ""
+        seconds = time.perf_counter() - since
+        return RefinedStep(better, StepRecord(str(step), seconds, done.detail, done.degradations, device))
+
+    depends = (
+        ("refine", algorithms.identity(entry, algorithm)),
+        (start.model.meaning, start.statistics, start.plan, start.findings, bench.scheme),
+        bench.device if entry.learns else "",
+        bench.limits if entry.aims else (),
+        *_surroundings(bench),
+    )
+    return shelf.take(depends, RefinedStep, make, learns=entry.learns)
+
+
+def _surroundings(bench: Workbench) -> tuple[object, ...]:
+    """What every algorithm may look at."""
+    return bench.reference.meaning, bench.photographs.digest, len(bench.photographs), bench.seed
