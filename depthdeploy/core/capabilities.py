@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from depthdeploy.core.grid import Granularity, NumberFormat
-from depthdeploy.core.scheme import Scheme
+from depthdeploy.core.scheme import Escape, Scheme
 from depthdeploy.core.target import Capabilities, OpRule, Variant
 from depthdeploy.errors import PluginError
 
 T = TypeVar("T")
+
+#: The oldest opset whose ``QuantizeLinear`` and ``DequantizeLinear`` know 16-bit integers.
+WIDE_OPSET = 21
 
 
 def load_capabilities(path: Path) -> Capabilities:
@@ -57,6 +60,12 @@ class _Table:
             raise self.error(key, kind.__name__, repr(value))
         return value
 
+    def has(self, key: str) -> bool:
+        return key in self._raw
+
+    def number(self, key: str) -> float:
+        return float(self.take(key, float if isinstance(self._raw.get(key), float) else int))
+
     def optional_int(self, key: str) -> int | None:
         return self.take(key, int) if key in self._raw else None
 
@@ -90,6 +99,10 @@ def _capabilities(table: _Table) -> Capabilities:
     if len(opset) != 2 or any(not isinstance(version, int) for version in opset):
         raise table.error("opset", "the oldest and the newest version", repr(opset))
     oldest, newest = (int(str(version)) for version in opset)
+    if newest < WIDE_OPSET:
+        for name, scheme in schemes.items():
+            if any(escape.activations and escape.activations.container == 16 for escape in scheme.escapes):
+                raise table.error("opset", f"{WIDE_OPSET}, as the 16-bit escape of scheme {name} needs", f"{newest}")
     read = Capabilities(
         target=table.take("target", str),
         title=table.take("title", str),
@@ -132,9 +145,32 @@ def _scheme(table: _Table, name: str) -> Scheme:
         operators=frozenset(table.texts("operators")),
         quantize_output=table.take("quantize_output", bool),
         source=table.take("source", str),
+        escapes=_escapes(table),
     )
     table.end()
     return scheme
+
+
+def _escapes(table: _Table) -> tuple[Escape, ...]:
+    listed: list[object] = table.take("escapes", list, [])
+    found = [_escape(_Table(raw, table.path, f"{table.where}.escapes[{index}]")) for index, raw in enumerate(listed)]
+    if len({escape.name for escape in found}) < len(found):
+        raise table.error("escapes", "every name once", repr([escape.name for escape in found]))
+    return tuple(sorted(found, key=lambda escape: escape.cost))
+
+
+def _escape(table: _Table) -> Escape:
+    name, source = table.take("name", str), table.take("source", str)
+    cost = table.number("cost")
+    wide = _format(table.table("activations")) if table.has("activations") else None
+    if wide is not None and wide.granularity is not Granularity.TENSOR:
+        raise table.error("activations.granularity", "tensor", repr(wide.granularity.value))
+    try:
+        read = Escape(name, wide, cost, source)
+    except ValueError as cause:
+        raise table.error("cost", "a number above 1", repr(cost)) from cause
+    table.end()
+    return read
 
 
 def _variant(table: _Table, name: str, schemes: Mapping[str, Scheme]) -> Variant:

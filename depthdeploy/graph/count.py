@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +10,8 @@ from typing import Final
 import onnx_ir as ir
 
 from depthdeploy.core.model import OnnxModel
-from depthdeploy.errors import ModelError
-from depthdeploy.graph.edit import given, static_shape
 from depthdeploy.graph_file import read_graph
+from depthdeploy.operations import macs_of
 
 #: Inputs that set how an operator works and are no weights, by operator.
 _SETTINGS: Final[Mapping[str, frozenset[int]]] = {
@@ -35,7 +33,7 @@ class GraphCount:
         parameters: values in weights and biases. A weight is a constant with at least one dimension that is floating
             point, or an integer that a ``DequantizeLinear`` reads; clamp bounds, resize factors, scales and zero points
             are none. Batch normalisation that has been folded no longer counts.
-        macs: multiply-accumulate operations of one inference, see :func:`macs_of`.
+        macs: multiply-accumulate operations of one inference, see :func:`~depthdeploy.operations.macs_of`.
         nodes: operator -> how many.
     """
 
@@ -76,37 +74,3 @@ def _is_weight(value: ir.Value) -> bool:
     if not tensor.dtype.is_floating_point():
         return ("DequantizeLinear", 0) in readers
     return any(index not in _SETTINGS.get(operator, frozenset()) for operator, index in readers)
-
-
-def macs_of(node: ir.Node) -> int:
-    """Multiply-accumulate operations of one node; operators that are not listed count nothing.
-
-    With ``|y|`` the number of output values and ``|w|`` the number of weights:
-
-    - ``Conv``: ``|y| * in_channels / group * kernel``, which is ``|y| * |w| / out_channels``;
-    - ``ConvTranspose``: ``|x| * out_channels / group * kernel``, which is ``|x| * |w| / in_channels``;
-    - ``Gemm``, ``MatMul``: ``|y| * k``, ``k`` the length of the sums.
-
-    Biases, activations, normalisations and resizes count nothing.
-
-    Raises:
-        ModelError: a shape is not static.
-    """
-    if node.domain != "" or node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
-        return 0
-    first, second, result = (static_shape(v) for v in (given(node, 0), given(node, 1), node.outputs[0]))
-    if first is None or second is None or result is None:
-        raise ModelError(
-            f"{node.name or node.outputs[0].name} ({node.op_type}) has no static shape, so its operations cannot be "
-            "counted.",
-            "Give the network a size: --size HxW.",
-        )
-    match node.op_type:
-        case "Conv":
-            return math.prod(result) * math.prod(second) // second[0]
-        case "ConvTranspose":
-            return math.prod(first) * math.prod(second) // second[0]
-        case "Gemm":
-            return math.prod(result) * first[0 if node.attributes.get_int("transA", 0) else 1]
-        case _:
-            return math.prod(result) * first[-1]

@@ -11,9 +11,10 @@ import onnx_ir as ir
 
 from depthdeploy.core.digest import sha256_file
 from depthdeploy.errors import ModelError
-from depthdeploy.graph.count import macs_of, parameters_of
+from depthdeploy.graph.count import parameters_of
 from depthdeploy.graph.passes.shape_inference import ShapeInference
 from depthdeploy.graph_file import read_graph
+from depthdeploy.operations import macs_of
 
 
 @dataclass(frozen=True, slots=True)
