@@ -1,0 +1,1 @@
+"""Algorithms that learn by gradients. Only what stands here may import PyTorch."""

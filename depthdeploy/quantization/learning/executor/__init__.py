@@ -1,0 +1,1 @@
+"""ONNX graphs run in PyTorch, so that rounding, ranges and weights can be learned by gradients."""
