@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,10 @@ def threads() -> int:
 
 
 class OnnxSession:
-    """An ONNX graph with one input, opened in ONNX Runtime on the CPU.
+    """An ONNX graph, opened in ONNX Runtime on the CPU.
 
     Args:
-        path: the graph.
+        path: the graph's file, or the graph itself, serialized.
         exact: execute every Q/DQ pair in float, so that no integer kernel can saturate: this is what *emulated* means.
             Constants are folded, but nothing that knows Q/DQ is fused, and no layout is changed: results are those of
             the graph as it stands, bit for bit. Otherwise all optimisations are on.
@@ -32,7 +32,7 @@ class OnnxSession:
         ModelError: ONNX Runtime refuses the graph; its message is kept.
     """
 
-    def __init__(self, path: Path, *, exact: bool = False, intra_threads: int | None = None) -> None:
+    def __init__(self, path: Path | bytes, *, exact: bool = False, intra_threads: int | None = None) -> None:
         options = ort.SessionOptions()
         level = ort.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_EXTENDED if exact else level.ORT_ENABLE_ALL
@@ -43,15 +43,22 @@ class OnnxSession:
         # a session that spins while it waits takes the processors from whatever is timed or decoded beside it
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
+        graph, name = (str(path), path.name) if isinstance(path, Path) else (path, "a part of the graph")
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as cause:  # ONNX Runtime raises its own untyped exceptions
-            raise ModelError(f"ONNX Runtime cannot open {path.name}: {cause}.", "Check the graph.") from cause
+            raise ModelError(f"ONNX Runtime cannot open {name}: {cause}.", "Check the graph.") from cause
         self._input = self._session.get_inputs()[0].name
 
     def run(self, tensor: NDArray[np.generic], outputs: Sequence[str] | None = None) -> list[NDArray[np.generic]]:
-        """The named outputs (all of them by default) for one input tensor."""
-        result: list[NDArray[np.generic]] = self._session.run(outputs, {self._input: tensor})
+        """The named outputs (all of them by default) for one tensor, which goes to the first input."""
+        return self.run_with({self._input: tensor}, outputs)
+
+    def run_with(
+        self, tensors: Mapping[str, NDArray[np.generic]], outputs: Sequence[str] | None = None
+    ) -> list[NDArray[np.generic]]:
+        """The named outputs (all of them by default) for a tensor per input."""
+        result: list[NDArray[np.generic]] = self._session.run(outputs, tensors)
         return result
 
     def predict(self, tensor: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -39,9 +39,18 @@ class Placement:
     floats: tuple[KeptFloat, ...]
 
 
-def place(graph: ir.Graph, scheme: Scheme) -> Placement:
-    """Decide the places of a scheme in a graph."""
-    reasons = {node: _refusal(node, scheme) for node in topology.computing(graph)}
+def place(graph: ir.Graph, scheme: Scheme, refused: Mapping[str, str] | None = None) -> Placement:
+    """Decide the places of a scheme in a graph.
+
+    Args:
+        graph: the legal graph.
+        scheme: the target's number formats and operators.
+        refused: label of a node that is kept in float on purpose -> why.
+    """
+    refused = refused or {}
+    reasons = {
+        node: _refusal(node, scheme) or refused.get(topology.label(node), "") for node in topology.computing(graph)
+    }
     absorbed = topology.absorbed(graph)
     nodes = [
         node
@@ -54,7 +63,7 @@ def place(graph: ir.Graph, scheme: Scheme) -> Placement:
     moving = tuple(
         node for node in reasons if topology.preserves(node) and not reasons[node] and _both_ends(node, marked)
     )
-    inside = absorbed_by(nodes)
+    inside = absorbed_by([*nodes, *(node for node in reasons if topology.label(node) in refused)])
     floats = tuple(
         KeptFloat(topology.label(node), topology.operator(node), why)
         for node in reasons

@@ -10,38 +10,54 @@ import onnx_ir as ir
 from depthdeploy.core.grid import Granularity, Grid
 from depthdeploy.core.model import OnnxModel
 from depthdeploy.core.quant import ActivationGrid, BiasGrid, KeptFloat, QuantPlan, Statistics, WeightGrid
-from depthdeploy.core.scheme import Scheme
+from depthdeploy.core.scheme import Escape, Scheme
 from depthdeploy.errors import QuantizationError
 from depthdeploy.quantization import topology
 from depthdeploy.quantization.grids import parameters
 from depthdeploy.quantization.placement import Placement, place, source
+from depthdeploy.quantization.widths import widened
 
 Range = tuple[float, float]
 
+#: How the reasons of nodes and tensors begin that a search took out of the scheme.
+MIXED_PRECISION = "mixed precision"
 
-def make_plan(model: OnnxModel | ir.Model, statistics: Statistics, scheme: Scheme) -> QuantPlan:
+
+def make_plan(
+    model: OnnxModel | ir.Model,
+    statistics: Statistics,
+    scheme: Scheme,
+    escapes: Mapping[str, Escape] | None = None,
+) -> QuantPlan:
     """Decide every grid of a legal graph under a target's number formats.
 
     Args:
         model: the legal graph that was calibrated.
         statistics: the ranges of its activations.
         scheme: the target's number formats and operators.
+        escapes: label of a node -> the wider form that it gets. A float one keeps the node out of the scheme; another
+            gives its format to the tensors that the node reads and writes, and to all that share a grid with them.
+            Where two meet in a tensor the wider format wins. A node that no scheme puts on integers stays as it is.
 
     Raises:
         QuantizationError: the activation format is not one that Q/DQ nodes express, a tensor that needs a grid was not
-            observed, a weight is not finite, the graph has Q/DQ nodes already, or nothing in it can be quantized.
+            observed, a weight is not finite, the graph has Q/DQ nodes already, nothing in it can be quantized, an
+            escape names a node that the graph has not, or two formats of equal width meet in one tensor.
         ModelError: the graph cannot be read.
     """
+    escapes = escapes or {}
     _check_format(scheme)
     graph = topology.load(model).graph
     _check_float(graph)
-    placement = place(graph, scheme)
-    if not placement.nodes:
+    _check_escapes(graph, escapes)
+    floating = {node: f"{MIXED_PRECISION}: {one.name}" for node, one in escapes.items() if one.activations is None}
+    placement = place(graph, scheme, floating)
+    if not placement.nodes and not floating:
         raise QuantizationError(
             f"Scheme {scheme.name} has no integer form for any node of this graph.",
             f"Its operators are {', '.join(sorted(scheme.operators))}; compile at a float precision instead.",
         )
-    activations = _activation_grids(placement, statistics, scheme)
+    activations = _activation_grids(placement, statistics, scheme, escapes)
     weights, biases, floats = _parameter_grids(placement, activations, scheme)
     return QuantPlan(scheme.name, tuple(activations.values()), weights, biases, (*placement.floats, *floats))
 
@@ -55,6 +71,15 @@ def _check_format(scheme: Scheme) -> None:
         )
 
 
+def _check_escapes(graph: ir.Graph, escapes: Mapping[str, Escape]) -> None:
+    unknown = sorted(set(escapes) - {topology.label(node) for node in graph})
+    if unknown:
+        raise QuantizationError(
+            f"{len(unknown)} nodes with a wider form are not in the graph: {', '.join(unknown[:5])}.",
+            "Name nodes of the graph that is quantized.",
+        )
+
+
 def _check_float(graph: ir.Graph) -> None:
     done = [topology.label(node) for node in graph if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
     if done:
@@ -64,16 +89,22 @@ def _check_float(graph: ir.Graph) -> None:
         )
 
 
-def _activation_grids(placement: Placement, statistics: Statistics, scheme: Scheme) -> Mapping[str, ActivationGrid]:
+def _activation_grids(
+    placement: Placement, statistics: Statistics, scheme: Scheme, escapes: Mapping[str, Escape]
+) -> Mapping[str, ActivationGrid]:
     ranges = _ranges(placement.tensors, statistics)
     lines: dict[str, ActivationGrid] = {}
     groups = _groups(placement, ranges)
+    wide = widened(placement, groups, escapes)
     for value in placement.tensors:
         name = topology.name_of(value)
         members = groups[value]
-        grid = Grid.covering(*_hull(ranges[member] for member in members), scheme.activations)
-        why = f"(shared by {len(members)} tensors that hold the same values)" if len(members) > 1 else ""
-        lines[name] = ActivationGrid(name, grid, why)
+        form = wide.get(value, scheme.activations)
+        grid = Grid.covering(*_hull(ranges[member] for member in members), form)
+        whys = [f"({MIXED_PRECISION})"] if form != scheme.activations else []
+        if len(members) > 1:
+            whys.append(f"(shared by {len(members)} tensors that hold the same values)")
+        lines[name] = ActivationGrid(name, grid, " ".join(whys))
     return lines
 
 

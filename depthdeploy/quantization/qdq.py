@@ -9,12 +9,17 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.passes.common import ShapeInferencePass
 
+from depthdeploy.core.capabilities import WIDE_OPSET
 from depthdeploy.core.model import LegalModel, QuantizedModel
 from depthdeploy.core.quant import ActivationGrid, BiasGrid, QuantPlan, WeightGrid
 from depthdeploy.errors import QuantizationError
 from depthdeploy.graph_file import write_graph
 from depthdeploy.quantization import topology
+
+#: The oldest opset that ONNX Script's converter starts from.
+_CONVERTIBLE = 18
 
 
 def apply_plan(legal: LegalModel, plan: QuantPlan, out: Path) -> QuantizedModel:
@@ -28,32 +33,45 @@ def apply_plan(legal: LegalModel, plan: QuantPlan, out: Path) -> QuantizedModel:
         plan: what to do.
         out: the file to write; it appears whole or not at all.
 
+    A plan with 16-bit integers brings the graph to opset 21, the first whose Q/DQ nodes know them.
+
     Raises:
         QuantizationError: the plan names a tensor or node that the graph has not, or the graph's opset has no nodes for
-            its formats.
+            its formats and cannot be raised.
         StorageError: the file cannot be written.
     """
-    _check_opset(legal.model.opset, plan)
     model = topology.load(legal.model)
+    opset = _raise_opset(model, legal.model.opset, plan)
     _edit(model.graph, plan)
-    stored = replace(legal.model, path=out, sha256=write_graph(model, out))
+    stored = replace(legal.model, path=out, sha256=write_graph(model, out), opset=opset)
     return QuantizedModel(stored, legal, _precision(plan), plan)
 
 
 def _precision(plan: QuantPlan) -> str:
-    wide = 16 in {line.grid.format.container for line in plan.activations} | {
-        line.grid.format.container for line in plan.weights
-    }
-    return "int16" if wide else "int8"
+    """What most of the network computes in: a few wider tensors of mixed precision do not make it another one."""
+    activations = {line.grid.format.container for line in plan.activations}
+    weights = {line.grid.format.container for line in plan.weights}
+    return "int16" if activations == {16} or 16 in weights else "int8"
 
 
-def _check_opset(opset: int, plan: QuantPlan) -> None:
-    needed = 21 if _precision(plan) == "int16" else 13
-    if opset < needed:
-        raise QuantizationError(
-            f"The graph has opset {opset}; Q/DQ nodes of this plan need {needed}.",
-            f"Convert the graph to opset {needed} first.",
-        )
+def _raise_opset(model: ir.Model, opset: int, plan: QuantPlan) -> int:
+    """Bring a graph to the opset that a plan needs; the opset that it then has."""
+    grids = [*(line.grid for line in plan.activations), *(line.grid for line in plan.weights)]
+    wide = any(grid.format.container == 16 for grid in grids)
+    needed = WIDE_OPSET if wide else 13
+    if opset >= needed:
+        return opset
+    if wide and opset >= _CONVERTIBLE:
+        from onnxscript import version_converter
+
+        version_converter.convert_version(model, needed, fallback=False)
+        if model.graph.opset_imports.get("") == needed:
+            ShapeInferencePass()(model)
+            return needed
+    raise QuantizationError(
+        f"The graph has opset {opset}; Q/DQ nodes of this plan need {needed}.",
+        f"Convert the graph to opset {needed} first.",
+    )
 
 
 def _edit(graph: ir.Graph, plan: QuantPlan) -> None:

@@ -216,10 +216,24 @@ def test_a_quantized_graph_is_not_quantized_again(quantized: Quantized) -> None:
         quantized(onnx.load(once.model.path))
 
 
-def test_wide_activations_need_opset_21(quantized: Quantized) -> None:
+def test_wide_activations_raise_the_opset(quantized: Quantized, photos: Photos) -> None:
     wide = NumberFormat(16, False, False, Granularity.TENSOR, 16)
-    with pytest.raises(QuantizationError, match="need 21"):
-        quantized(graphs.residual_block(), activations=wide)
+    model = quantized(graphs.residual_block(), activations=wide)
+    stored = onnx.load(model.model.path)
+    onnx.checker.check_model(stored, full_check=True)
+    assert (model.precision, model.model.opset, stored.opset_import[0].version) == ("int16", 21, 21)
+    found = OnnxSession(model.model.path, exact=True).predict(photos[0])
+    eight = OnnxSession(quantized(graphs.residual_block(), "eight").model.path, exact=True).predict(photos[0])
+    expected = OnnxSession(model.legal.model.path).predict(photos[0])
+    assert np.abs(found - expected).max() < np.abs(eight - expected).max()
+
+
+def test_wide_activations_in_a_graph_that_cannot_be_raised(quantized: Quantized) -> None:
+    wide = NumberFormat(16, False, False, Granularity.TENSOR, 16)
+    old = graphs.residual_block()
+    old.opset_import[0].version = 17
+    with pytest.raises(QuantizationError, match="opset 17; Q/DQ nodes of this plan need 21"):
+        quantized(old, activations=wide)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes")
