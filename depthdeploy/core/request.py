@@ -12,6 +12,9 @@ from depthdeploy.errors import UsageError
 #: The network that is compiled when neither ``--model`` nor ``--onnx`` is given.
 DEFAULT_MODEL = "midas-v21-small"
 
+#: Where algorithms that learn can run.
+DEVICES = ("auto", "cpu", "cuda")
+
 
 @dataclass(frozen=True, slots=True)
 class Drop:
@@ -88,7 +91,12 @@ class CompileRequest:
         output_name: which output of a foreign network is the depth.
         input: what is said about the input.
         precision: ``int8``, ``fp16`` or ``fp32``; each target's default when empty.
-        observer: ``minmax``, ``percentile`` (99.999) or ``percentile:99.99``.
+        recipe: how the network is quantized: a built-in recipe or a file whose name ends in ``.toml``.
+        observer: how ranges are chosen instead of the recipe's way: ``minmax``, ``percentile`` (99.999) or
+            ``percentile:99.99``.
+        time_budget: seconds that learning may take per target; as long as the recipe needs when ``None``.
+        device: where learning runs: ``auto``, ``cpu`` or ``cuda``.
+        allow_few: whether fewer photographs may calibrate than the recipe is meant for; the report then says so.
         calibration_count: how many photographs; a default by the set's size when ``None``.
         evaluations: data sets; empty means the rest of the calibration set.
         evaluation_count: how many photographs of each; all when ``None``.
@@ -112,7 +120,11 @@ class CompileRequest:
     output_name: str | None = None
     input: InputOptions = field(default_factory=InputOptions)
     precision: str = ""
-    observer: str = "percentile"
+    recipe: str = "percentile"
+    observer: str | None = None
+    time_budget: float | None = None
+    device: str = "auto"
+    allow_few: bool = False
     calibration_count: int | None = None
     evaluations: tuple[str, ...] = ()
     evaluation_count: int | None = None
@@ -134,6 +146,10 @@ class CompileRequest:
         for option, count in (("calib", self.calibration_count), ("eval", self.evaluation_count)):
             if count is not None and count <= 0:
                 raise UsageError(f"--{option}-count {count} asks for no photograph.", "Give a positive number.")
+        if self.time_budget is not None and not 0 < self.time_budget < float("inf"):
+            raise UsageError(f"--time-budget {self.time_budget} is no time.", "Give it as in 90s, 30m or 2h.")
+        if self.device not in DEVICES:
+            raise UsageError(f"--device {self.device!r} is not known.", f"Give one of {', '.join(DEVICES)}.")
         if self.onnx is None and (self.output_kind is not None or self.output_name is not None):
             raise UsageError(
                 "--output-kind and --output-name describe a foreign ONNX, and none is given.",
@@ -152,6 +168,19 @@ def parse_size(text: str) -> tuple[int, int]:
         raise UsageError(f"--size {text!r} is not a size.", "Write HEIGHTxWIDTH, as in 518x686, or one number.")
     height = int(match[1])
     return height, int(match[2]) if match[2] else height
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from ``90s``, ``30m`` or ``2h``; ``1.5h`` too.
+
+    Raises:
+        UsageError: the text has another form, or is not a positive time.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"--time-budget {text!r} is no time.", "Write seconds, minutes or hours: 90s, 30m, 2h.")
+    return seconds
 
 
 def split_argument(text: str) -> tuple[str, str]:

@@ -11,16 +11,34 @@ from depthdeploy.core.metrics import Evaluation, Evidence, MetricKind
 from depthdeploy.core.model import CompiledArtifact, QuantizedModel
 from depthdeploy.core.report import REPORT_SCHEMA, KernelCheck, NetworkRecord, QuantizationRecord, Report
 from depthdeploy.core.request import CompileRequest
-from depthdeploy.core.scheme import Scheme
 from depthdeploy.pipeline import scoring
+from depthdeploy.pipeline.approach import Approach
 from depthdeploy.pipeline.destination import Destination
 from depthdeploy.pipeline.model_stages import Network, versions_of
 from depthdeploy.pipeline.photographs import Photographs
+from depthdeploy.pipeline.quantize_stages import scheme_of
 from depthdeploy.pipeline.run import Run
 from depthdeploy.pipeline.target_stages import Emulated, Evaluated
 
 #: Above this the artifact's own kernels lose what quantization did not, dB.
 KERNEL_GAP_DB = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What all targets of a run start from.
+
+    Attributes:
+        request: what is asked for.
+        approach: how every target is quantized.
+        network: the canonical network.
+        photographs: which calibrate and which evaluate.
+    """
+
+    request: CompileRequest
+    approach: Approach
+    network: Network
+    photographs: Photographs
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +58,11 @@ class Made:
     evaluated: Evaluated
 
 
-def assemble(
-    run: Run, request: CompileRequest, network: Network, photographs: Photographs, *, made: Made, goal: Destination
-) -> Report:
+def assemble(run: Run, inputs: Inputs, *, made: Made, goal: Destination) -> Report:
     """Everything about one network on one target."""
+    request, network, photographs = inputs.request, inputs.network, inputs.photographs
     emulated, evaluated, artifact = made.emulated, made.evaluated, made.artifact
-    conceded = (photographs.leak,) if photographs.leak else ()
+    conceded = _conceded(photographs, made.quantized)
     for remark in (*conceded, *emulated.remarks, *evaluated.remarks):
         run.remark(remark)
     evaluations = _merged(emulated.evaluations, evaluated.evaluations)
@@ -62,7 +79,7 @@ def assemble(
         network=_network(network),
         target=goal.name,
         variant=goal.variant.name,
-        quantization=_quantization(made.quantized, goal.scheme, request.observer),
+        quantization=_quantization(made.quantized, goal, inputs.approach),
         selections=tuple(chosen.record for chosen in (photographs.calibration, *photographs.evaluations)),
         evaluations=evaluations,
         kernels=kernels,
@@ -73,11 +90,18 @@ def assemble(
         operators=dict(evaluated.operators),
         stages=tuple(run.records),
         degradations=conceded,
-        remarks=tuple(remark for remark in run.remarks if remark not in conceded),
+        remarks=tuple(remark for remark in run.remarks if remark not in (*conceded, photographs.few)),
         files=dict(artifact.files),
         versions={**versions_of("depthdeploy", "onnx", "onnxruntime", "torch", "transformers"), **artifact.versions},
         machine=f"{cpu_name()}, {_instructions()}",
     )
+
+
+def _conceded(photographs: Photographs, quantized: QuantizedModel) -> tuple[str, ...]:
+    """Every concession that an option allowed."""
+    few = photographs.few if quantized.plan is not None else ""
+    steps = [f"{record.step}: {text}" for record in quantized.findings.steps for text in record.degradations]
+    return tuple(text for text in (photographs.leak, few, *steps) if text)
 
 
 def _instructions() -> str:
@@ -102,16 +126,17 @@ def _network(network: Network) -> NetworkRecord:
     )
 
 
-def _quantization(quantized: QuantizedModel, scheme: Scheme | None, observer: str) -> QuantizationRecord | None:
+def _quantization(quantized: QuantizedModel, goal: Destination, approach: Approach) -> QuantizationRecord | None:
     plan = quantized.plan
-    if plan is None or scheme is None:
+    if plan is None:
         return None
+    scheme = scheme_of(goal, approach)
     return QuantizationRecord(
         precision=quantized.precision,
         scheme=scheme.name,
         weights_format=str(scheme.weights),
         activations_format=str(scheme.activations),
-        observer=observer,
+        observer=approach.recipe.observer,
         activations=len(plan.activations),
         weights=len(plan.weights),
         kept_float=tuple(str(line) for line in plan.floats),

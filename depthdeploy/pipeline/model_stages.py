@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthdeploy import registry
 from depthdeploy.core.depth import InputContract
@@ -21,9 +19,8 @@ from depthdeploy.errors import ModelError, UsageError
 from depthdeploy.frontend.foreign import import_onnx
 from depthdeploy.frontend.parity import check_parity
 from depthdeploy.frontend.weights import LocatedWeights, locate_weights
-from depthdeploy.imaging.stream import stream
 from depthdeploy.inference import OnnxSession
-from depthdeploy.pipeline.photographs import Chosen, Photographs
+from depthdeploy.pipeline.photographs import Photographs, tensors
 from depthdeploy.pipeline.run import Run
 
 #: Photographs on which the exported graph is compared with PyTorch, and a rewritten one with its original.
@@ -82,12 +79,6 @@ def versions_of(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def tensors(chosen: Chosen, contract: InputContract, *, count: int | None = None) -> Iterator[NDArray[np.float32]]:
-    """Input tensors of the first ``count`` chosen photographs, decoded in the background."""
-    photos = chosen.selection.photos[:count]
-    return (loaded.tensor for loaded in stream(chosen.photoset, photos, contract, keep_image=False))
 
 
 def export(run: Run, request: CompileRequest, photographs: Photographs, *, cache: Path) -> Exported:
@@ -243,8 +234,7 @@ def canonicalize(run: Run, exported: Exported, photographs: Photographs) -> Netw
         return network.model.path.stat().st_size, f"{passes}, same function; {figures}"
 
     facts = (exported.source, exported.licence, exported.weights_sha256, exported.parity, exported.remarks)
-    graph = (exported.model.sha256, exported.model.contract, exported.model.depth, exported.model.name)
-    depends = (facts, graph, versions_of("onnx-ir", "onnxscript"))
+    depends = (facts, exported.model.meaning, versions_of("onnx-ir", "onnxscript"))
     return run.stage("canonicalize", Network, depends=depends, make=make, describe=describe)
 
 

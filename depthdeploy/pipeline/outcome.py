@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from depthdeploy.core.findings import Findings
 from depthdeploy.core.report import Report
 from depthdeploy.errors import DepthdeployError
 
@@ -18,12 +19,14 @@ class TargetResult:
         folder: where the artifact and the report lie; ``None`` when the target failed before there was one.
         report: every figure; ``None`` when there is none.
         error: why it failed; ``None`` when it did not.
+        findings: what the recipe's steps found and did.
     """
 
     target: str
     folder: Path | None
     report: Report | None
     error: DepthdeployError | None
+    findings: Findings = field(default_factory=Findings)
 
 
 @dataclass(frozen=True, slots=True)

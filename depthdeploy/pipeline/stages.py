@@ -17,16 +17,17 @@ from depthdeploy.core.request import CompileRequest
 from depthdeploy.errors import DepthdeployError, UsageError
 from depthdeploy.pipeline import model_stages as model
 from depthdeploy.pipeline import target_stages as target
-from depthdeploy.pipeline.assemble import Made, assemble
+from depthdeploy.pipeline.approach import approach_of
+from depthdeploy.pipeline.assemble import Inputs, Made, assemble
 from depthdeploy.pipeline.destination import Destination, resolve
 from depthdeploy.pipeline.limits import over_the_limit
 from depthdeploy.pipeline.memory import return_freed
 from depthdeploy.pipeline.outcome import Outcome, TargetResult
-from depthdeploy.pipeline.photographs import Photographs, choose
+from depthdeploy.pipeline.photographs import choose
 from depthdeploy.pipeline.publish import place, publish
+from depthdeploy.pipeline.quantize_stages import calibrate, quantize
 from depthdeploy.pipeline.run import Run
 from depthdeploy.pipeline.store import Store
-from depthdeploy.quantization.observers import parse_observer
 
 #: The fixed names, in order.
 STAGES = ("export", "canonicalize", "legalize", "calibrate", "quantize", "emulate", "compile", "evaluate")
@@ -42,13 +43,16 @@ def compile_network(request: CompileRequest, listener: Listener, *, cache: Path)
     """
     if request.until not in STAGES:
         raise UsageError(f"--until {request.until!r} is no stage.", f"Give one of {', '.join(STAGES)}.")
-    parse_observer(request.observer)  # a wrong name is told now, not after minutes of export
     destinations = resolve(request)
+    quantizes = _reaches(request, "calibrate") and any(goal.scheme for goal in destinations)
+    approach = approach_of(request, quantizes=quantizes)
     run = Run(Store(cache / "stages"), listener)
-    photographs = choose(request)
+    photographs = choose(request, approach.recipe if quantizes else None)
     for chosen in (photographs.calibration, *photographs.evaluations):
         for remark in chosen.photoset.remarks:
             run.remark(f"{chosen.photoset.name}: {remark}")
+    if photographs.few:
+        run.remark(photographs.few)
     exported = model.export(run, request, photographs, cache=cache)
     if request.until == "export":
         return Outcome(())
@@ -57,49 +61,51 @@ def compile_network(request: CompileRequest, listener: Listener, *, cache: Path)
         return_freed()  # what PyTorch and the passes freed: calibration's peak would stand on top of it
     if request.until == "canonicalize":
         return Outcome(())
-    return Outcome(tuple(_row(run, request, network, photographs, goal) for goal in destinations))
+    inputs = Inputs(request, approach, network, photographs)
+    return Outcome(tuple(_row(run, inputs, goal) for goal in destinations))
 
 
-def _row(
-    run: Run, request: CompileRequest, network: model.Network, photographs: Photographs, goal: Destination
-) -> TargetResult:
+def _reaches(request: CompileRequest, stage: str) -> bool:
+    return STAGES.index(request.until) >= STAGES.index(stage)
+
+
+def _row(run: Run, inputs: Inputs, goal: Destination) -> TargetResult:
     """One target's result, or its error."""
     own = run.for_target(str(goal))
     try:
-        return _compile_for(own, request, network, photographs, goal)
+        return _compile_for(own, inputs, goal)
     except DepthdeployError as error:
         run.listener.failed(str(goal), error)
         return TargetResult(str(goal), None, None, error)
 
 
-def _compile_for(
-    run: Run, request: CompileRequest, network: model.Network, photographs: Photographs, goal: Destination
-) -> TargetResult:
+def _compile_for(run: Run, inputs: Inputs, goal: Destination) -> TargetResult:
     """The stages of one target."""
-    last = STAGES.index(request.until)
+    request, network, photographs = inputs.request, inputs.network, inputs.photographs
+    nothing = TargetResult(str(goal), None, None, None)
     legal = target.legalize(run, network, goal)
-    if goal.scheme is None or last < STAGES.index("calibrate"):
+    if goal.scheme is None or not _reaches(request, "calibrate"):
         quantized = target.keep_float(legal, goal)
         emulated = target.Emulated((), ())
     else:
-        statistics = target.calibrate(run, legal, photographs, request.observer)
-        if last < STAGES.index("quantize"):
-            return TargetResult(str(goal), None, None, None)
-        quantized = target.quantize(run, legal, statistics, goal)
-        if last < STAGES.index("emulate"):
-            return TargetResult(str(goal), None, None, None)
+        calibrated = calibrate(run, legal, photographs, goal, inputs.approach)
+        if not _reaches(request, "quantize"):
+            return nothing
+        quantized = quantize(run, legal, calibrated, photographs, goal=goal, approach=inputs.approach)
+        if not _reaches(request, "emulate"):
+            return nothing
         emulated = target.emulate(run, network, quantized, photographs)
-    if last < STAGES.index("compile"):
-        return TargetResult(str(goal), None, None, None)
+    if not _reaches(request, "compile"):
+        return nothing
     artifact = target.compile(run, quantized, goal)
-    if last < STAGES.index("evaluate"):
+    if not _reaches(request, "evaluate"):
         return TargetResult(str(goal), artifact.folder, None, None)
     evaluated = target.evaluate(run, network, artifact, goal, photographs)
     made = Made(quantized, emulated, artifact, evaluated)
-    report = assemble(run, request, network, photographs, made=made, goal=goal)
+    report = assemble(run, inputs, made=made, goal=goal)
     folder = request.out / place(network, goal)
     publish(report, made, folder)
     error = over_the_limit(report.evaluations, request.max_drop, str(goal))
     if error is not None:
         run.listener.failed(str(goal), error)
-    return TargetResult(str(goal), folder, report, error)
+    return TargetResult(str(goal), folder, report, error, quantized.findings)

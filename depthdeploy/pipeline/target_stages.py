@@ -1,4 +1,4 @@
-"""The stages that run once per target: ``legalize`` to ``evaluate``."""
+"""The stages that run once per target, but for calibration and quantization, which have a file of their own."""
 
 from __future__ import annotations
 
@@ -12,22 +12,16 @@ from numpy.typing import NDArray
 from depthdeploy import inference
 from depthdeploy.core.machine import cpu_name, runs_here
 from depthdeploy.core.metrics import Evaluation, Evidence, Latency
-from depthdeploy.core.model import CompiledArtifact, LegalModel, OnnxModel, QuantizedModel
+from depthdeploy.core.model import CompiledArtifact, LegalModel, QuantizedModel
 from depthdeploy.core.progress import Progress
-from depthdeploy.core.quant import Statistics
-from depthdeploy.errors import CalibrationError
 from depthdeploy.evaluation.scoring import Candidate
 from depthdeploy.graph.legalize import legalize as make_legal
 from depthdeploy.pipeline import scoring
 from depthdeploy.pipeline.destination import Destination
-from depthdeploy.pipeline.model_stages import Network, tensors, versions_of
-from depthdeploy.pipeline.photographs import Photographs
+from depthdeploy.pipeline.model_stages import Network, versions_of
+from depthdeploy.pipeline.photographs import Photographs, tensors
 from depthdeploy.pipeline.reference import Reference
 from depthdeploy.pipeline.run import Run
-from depthdeploy.quantization.calibrate import observe
-from depthdeploy.quantization.observers import parse_observer
-from depthdeploy.quantization.plan import make_plan
-from depthdeploy.quantization.qdq import apply_plan
 from depthdeploy.runtime.compiler import compile_artifact
 from depthdeploy.runtime.latency import measure_paired
 from depthdeploy.runtime.runner import Runner, count_precisions, open_runner
@@ -86,7 +80,7 @@ def legalize(run: Run, network: Network, goal: Destination) -> LegalModel:
 
     rewrites = [rewrite.name for rewrite in goal.target.lowering(goal.variant.name)]
     depends = (
-        meaning(network.model),
+        network.model.meaning,
         goal.target.capabilities,
         goal.variant.name,
         rewrites,
@@ -95,63 +89,9 @@ def legalize(run: Run, network: Network, goal: Destination) -> LegalModel:
     return run.stage("legalize", LegalModel, depends=depends, make=make, describe=describe)
 
 
-def calibrate(run: Run, legal: LegalModel, photographs: Photographs, observer: str) -> Statistics:
-    """Ranges of the legal graph's activations over the calibration photographs; shared by equal graphs."""
-    chosen = photographs.calibration
-    known = parse_observer(observer)
-
-    def make(_: Path, progress: Progress) -> Statistics:
-        return observe(
-            legal.model,
-            tensors(chosen, legal.model.contract),
-            observer=known,
-            calibration_digest=chosen.selection.digest,
-            images=len(chosen.selection.photos),
-            progress=progress,
-        )
-
-    def describe(statistics: Statistics) -> tuple[None, str]:
-        figures = f"{len(statistics.ranges)} ranges by {statistics.observer}"
-        return None, f"{figures} over {statistics.images} photographs of {chosen.photoset.name}"
-
-    depends = (
-        meaning(legal.model),
-        chosen.selection.digest,
-        known.name,
-        versions_of("onnxruntime", "pillow"),
-    )
-    return run.stage("calibrate", Statistics, depends=depends, make=make, describe=describe)
-
-
-def quantize(run: Run, legal: LegalModel, statistics: Statistics, goal: Destination) -> QuantizedModel:
-    """The Q/DQ graph under the target's number formats."""
-    scheme = goal.scheme
-    if scheme is None:
-        raise CalibrationError(f"{goal} has no number formats.", "Choose a quantized precision.")
-
-    def make(folder: Path, _: Progress) -> QuantizedModel:
-        plan = make_plan(legal.model, statistics, scheme)
-        (folder / "plan.txt").write_text(f"{plan}\n", encoding="utf-8")
-        return apply_plan(legal, plan, folder / "model.onnx")
-
-    def describe(quantized: QuantizedModel) -> tuple[int, str]:
-        plan = quantized.plan
-        counts = f"{len(plan.activations)} activations, {len(plan.weights)} weights" if plan else ""
-        floats = f", {len(plan.floats)} nodes stay float" if plan and plan.floats else ""
-        return quantized.model.path.stat().st_size, f"{scheme.weights} weights; {counts}{floats}"
-
-    depends = (legal.target, meaning(legal.model), statistics, scheme, versions_of("onnx-ir"))
-    return run.stage("quantize", QuantizedModel, depends=depends, make=make, describe=describe)
-
-
 def keep_float(legal: LegalModel, goal: Destination) -> QuantizedModel:
     """The legal graph as it is, for a float precision."""
     return QuantizedModel(legal.model, legal, goal.precision, None)
-
-
-def meaning(model: OnnxModel) -> object:
-    """What a graph computes and what its numbers mean, wherever the file lies."""
-    return (model.sha256, model.contract, model.depth, model.name)
 
 
 def _sets(photographs: Photographs) -> list[object]:
@@ -178,7 +118,7 @@ def emulate(run: Run, network: Network, quantized: QuantizedModel, photographs: 
         return None, scoring.loss_so_far(emulated.evaluations, Evidence.EMULATED)
 
     depends = (
-        meaning(network.exported.model),
+        network.exported.model.meaning,
         quantized.model.sha256,
         _sets(photographs),
         versions_of("onnxruntime", "pillow"),
@@ -233,7 +173,7 @@ def evaluate(
         return None, scoring.loss_so_far(evaluated.evaluations, Evidence.MEASURED)
 
     depends = (
-        meaning(network.exported.model),
+        network.exported.model.meaning,
         artifact.files,
         str(goal),
         _sets(photographs),

@@ -1,4 +1,4 @@
-"""The algorithms that a recipe can name: a table that imports nothing, and the strict way from a step to its algorithm."""
+"""What a recipe can name: a table of algorithms that imports none, and the strict way from a step to its algorithm."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Algorithm:
 
 
 _ROOM = "depthdeploy.quantization"
+_DEVICE = f"{_ROOM}.learning.device"
 
 #: Algorithms on the float graph, before anything is observed.
 PREPARATIONS: Mapping[str, Algorithm] = {
@@ -104,6 +105,24 @@ def check(recipe: Recipe) -> None:
                 make(step)
             except UsageError as error:
                 raise UsageError(f"Recipe {recipe.name}: {error.what}", error.remedy) from error
+
+
+def device(recipe: Recipe, wanted: str) -> str:
+    """Where a recipe learns, ``cpu`` or ``cuda``; PyTorch is asked only when it learns and the user left it open.
+
+    Raises:
+        UsageError: a GPU is wanted, and there is none.
+    """
+    if not learns(recipe) or wanted == "cpu":
+        return "cpu"
+    chosen: str = importlib.import_module(_DEVICE).choose(wanted)
+    return chosen
+
+
+def describe_device(chosen: str) -> str:
+    """``cpu``, or the GPU's name."""
+    found: str = "cpu" if chosen == "cpu" else importlib.import_module(_DEVICE).describe(chosen)
+    return found
 
 
 def identity(entry: Algorithm, algorithm: object) -> object:

@@ -12,6 +12,7 @@ everything that it depends on, so that an interrupted recipe goes on with the st
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -37,14 +38,14 @@ T = TypeVar("T")
 class Shelf(Protocol):
     """Where the results of steps lie."""
 
-    def take(self, depends: object, kind: type[T], make: Callable[[Path], T], *, learns: bool) -> T:
+    def take(self, depends: object, kind: type[T], make: Callable[[Path, Path], T], *, learns: bool) -> T:
         """The result that lies there, or the one that ``make`` computes.
 
         Args:
             depends: everything that the result depends on.
             kind: its frozen type.
-            make: computes it, writing graphs into the folder it is given.
-            learns: whether the folder should outlive an interruption, for an algorithm that stores its own progress.
+            make: computes it from two folders: where the result's graph must lie, and where the algorithm works.
+            learns: whether the second should outlive an interruption, for an algorithm that stores its own progress.
         """
 
 
@@ -58,11 +59,11 @@ class NoShelf:
 
     folder: Path
 
-    def take(self, depends: object, kind: type[T], make: Callable[[Path], T], *, learns: bool) -> T:
+    def take(self, depends: object, kind: type[T], make: Callable[[Path, Path], T], *, learns: bool) -> T:
         """What ``make`` computes."""
         place = self.folder / f"step-{digest_of(depends)[:16]}"
         place.mkdir(parents=True, exist_ok=True)
-        return make(place)
+        return make(place, place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +177,13 @@ def prepare(
 def _prepare_once(model: OnnxModel, step: Step, bench: Workbench, shelf: Shelf) -> PreparedStep:
     algorithm = algorithms.preparation(step)
 
-    def make(folder: Path) -> PreparedStep:
+    def make(folder: Path, work: Path) -> PreparedStep:
         since = time.perf_counter()
-        made = algorithm(model, replace(bench, folder=folder))
-        return PreparedStep(made.model, StepRecord(str(step), time.perf_counter() - since, made.detail))
+        made = algorithm(model, replace(bench, folder=work))
+        record = StepRecord(str(step), time.perf_counter() - since, made.detail)
+        return PreparedStep(_moved(made.model, work, folder), record)
 
-    scheme = bench.scheme
-    formats = (scheme.weights, scheme.activations, scheme.operators, scheme.quantize_output)
-    own = algorithms.identity(algorithms.PREPARATIONS[step.algorithm], algorithm)
-    depends = ("prepare", own, model.meaning, formats, *_surroundings(bench))
-    return shelf.take(depends, PreparedStep, make, learns=False)
+    return shelf.take(_preparing(model, step, bench), PreparedStep, make, learns=False)
 
 
 def refine(draft: Draft, recipe: Recipe, bench: Workbench, shelf: Shelf | None = None) -> Draft:
@@ -214,26 +212,63 @@ def _share(deadline: Deadline, steps: int) -> Deadline:
 def _refine_once(draft: Draft, step: Step, bench: Workbench, shelf: Shelf) -> RefinedStep:
     entry = algorithms.REFINEMENTS[step.algorithm]
     algorithm = algorithms.refinement(step)
-    start = replace(draft, findings=replace(draft.findings, steps=()))
+    start = _without_steps(draft)
 
-    def make(folder: Path) -> RefinedStep:
+    def make(folder: Path, work: Path) -> RefinedStep:
         since = time.perf_counter()
-        done = algorithm(start, replace(bench, folder=folder))
-        better = replace(done.draft, findings=replace(done.draft.findings, steps=()))
-        device = bench.device if entry.learns else ""
+        done = algorithm(start, replace(bench, folder=work))
+        better = _without_steps(replace(done.draft, model=_moved(done.draft.model, work, folder)))
+        device = algorithms.describe_device(bench.device) if entry.learns else ""
         seconds = time.perf_counter() - since
         return RefinedStep(better, StepRecord(str(step), seconds, done.detail, done.degradations, device))
 
-    depends = (
-        ("refine", algorithms.identity(entry, algorithm)),
-        (start.model.meaning, start.statistics, start.plan, start.findings, bench.scheme),
-        bench.device if entry.learns else "",
-        bench.limits if entry.aims else (),
-        *_surroundings(bench),
-    )
-    return shelf.take(depends, RefinedStep, make, learns=entry.learns)
+    state = (start.model.meaning, start.statistics, start.plan, start.findings)
+    return shelf.take((state, _refining(step, bench)), RefinedStep, make, learns=entry.learns)
 
 
-def _surroundings(bench: Workbench) -> tuple[object, ...]:
+def _without_steps(draft: Draft) -> Draft:
+    return replace(draft, findings=replace(draft.findings, steps=()))
+
+
+def _moved(model: OnnxModel, work: Path, folder: Path) -> OnnxModel:
+    """The graph in the folder of results; one that lies elsewhere, since a step left it as it was, stays there."""
+    if work == folder or model.path.parent != work:
+        return model
+    for name in (model.path.name, f"{model.path.name}.data"):
+        if (work / name).exists():
+            shutil.move(work / name, folder / name)
+    return replace(model, path=folder / model.path.name)
+
+
+def calibration_inputs(model: OnnxModel, recipe: Recipe, bench: Workbench) -> object:
+    """Everything that :func:`calibrate` depends on, to store its result under."""
+    seen = (bench.photographs.digest, len(bench.photographs), parse_observer(recipe.observer).name)
+    steps = [_preparing(model, step, bench) for step in recipe.prepare]
+    return model.meaning, seen, bench.scheme.activations, steps
+
+
+def refinement_inputs(calibrated: Calibrated, recipe: Recipe, bench: Workbench) -> object:
+    """Everything that :func:`finish` depends on besides the legal graph, to store its result under."""
+    steps = [_refining(step, bench) for step in recipe.refine]
+    narrow = narrowed(bench.scheme, recipe)
+    return calibrated.model.meaning, calibrated.statistics, narrow, steps, recipe.name
+
+
+def _preparing(model: OnnxModel, step: Step, bench: Workbench) -> object:
+    own = algorithms.identity(algorithms.PREPARATIONS[step.algorithm], algorithms.preparation(step))
+    scheme = bench.scheme
+    formats = (scheme.weights, scheme.activations, scheme.operators, scheme.quantize_output)
+    return "prepare", own, model.meaning, formats, _surroundings(bench)
+
+
+def _refining(step: Step, bench: Workbench) -> object:
+    entry = algorithms.REFINEMENTS[step.algorithm]
+    own = algorithms.identity(entry, algorithms.refinement(step))
+    device = bench.device if entry.learns else ""
+    limits = bench.limits if entry.aims else ()
+    return "refine", own, bench.scheme, device, limits, _surroundings(bench)
+
+
+def _surroundings(bench: Workbench) -> object:
     """What every algorithm may look at."""
     return bench.reference.meaning, bench.photographs.digest, len(bench.photographs), bench.seed

@@ -185,7 +185,7 @@ def test_a_failing_target_does_not_stop_the_others(
 def test_an_interrupt_keeps_finished_stages(
     network: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from depthdeploy.pipeline import target_stages
+    from depthdeploy.quantization import engine
 
     request = _request(network, photos, tmp_path, ["onnxruntime:cpu-avx2"])
 
@@ -193,7 +193,7 @@ def test_an_interrupt_keeps_finished_stages(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(target_stages, "make_plan", interrupted)
+        patch.setattr(engine, "make_plan", interrupted)
         with pytest.raises(KeyboardInterrupt):
             depthdeploy.compile(request)
     assert not (tmp_path / "out").exists()

@@ -225,7 +225,7 @@ def _depends(photographs: Photographs, monkeypatch: pytest.MonkeyPatch) -> list[
     """What the results of both scoring stages are stored under."""
     monkeypatch.setattr(target_stages, "runs_here", lambda *_: True)
     run: Any = _Run()
-    model = SimpleNamespace(sha256="0", contract=None, depth=None, name="pico")
+    model = SimpleNamespace(sha256="0", contract=None, depth=None, name="pico", meaning="0")
     network: Any = SimpleNamespace(exported=SimpleNamespace(model=model))
     quantized: Any = SimpleNamespace(model=model)
     artifact: Any = SimpleNamespace(files={})

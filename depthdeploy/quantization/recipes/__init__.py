@@ -118,10 +118,12 @@ def _steps(
         if not isinstance(table, dict):
             raise _wrong(path, where, f"a table that begins with [[{key}]]", repr(table))
         name = table.get("algorithm")
-        if name in others:
+        if isinstance(name, str) and name in others:
             other = "refine" if key == "prepare" else "prepare"
-            raise _wrong(path, f"{where}.algorithm", f"one of {', '.join(known)}", f"{name!r}, which is for [[{other}]]")
-        if name not in known:
+            raise _wrong(
+                path, f"{where}.algorithm", f"one of {', '.join(known)}", f"{name!r}, which is for [[{other}]]"
+            )
+        if not isinstance(name, str) or name not in known:
             raise _wrong(path, f"{where}.algorithm", f"one of {', '.join(known)}", repr(name) if name else "nothing")
         settings = {
             setting: _setting(value, path, f"{where}.{setting}")
