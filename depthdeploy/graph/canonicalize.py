@@ -21,6 +21,7 @@ from depthdeploy.graph.passes.nan_guard_removal import NanGuardRemoval
 from depthdeploy.graph.passes.no_op_elimination import NoOpElimination
 from depthdeploy.graph.passes.pad_folding import PadFolding
 from depthdeploy.graph.passes.reordering_fusion import ReorderingFusion
+from depthdeploy.graph.passes.scale_hoisting import ScaleHoisting
 from depthdeploy.graph.passes.shape_inference import ShapeInference
 from depthdeploy.graph_file import read_graph, write_graph
 
@@ -36,6 +37,7 @@ PASSES: tuple[GraphPass, ...] = (
     PadFolding(),
     BatchNormFolding(),
     AffineFolding(),
+    ScaleHoisting(),
     ClipUnification(),
     NanGuardRemoval(),
     SubexpressionSharing(),

@@ -110,9 +110,12 @@ def test_depth_anything_keeps_its_function(small_anything: Exported) -> None:
     assert check_parity(module, model, [noise(model, 1)]).relative_max < 2e-4
 
 
-def test_layer_scale_is_folded_into_the_projections(small_anything: Exported) -> None:
+def test_layer_scale_and_the_scale_of_attention_are_folded_into_the_projections(small_anything: Exported) -> None:
     assert "affine-folding" in small_anything[2].applied
-    assert operators(small_anything[1])["Mul"] - operators(small_anything[2].model)["Mul"] == 24
+    assert "scale-hoisting" in small_anything[2].applied
+    scales, layer_scales = 24, 24  # PyTorch scales queries and keys by the root each
+    removed = operators(small_anything[1])["Mul"] - operators(small_anything[2].model)["Mul"]
+    assert removed == scales + layer_scales
 
 
 def test_a_second_run_changes_nothing(small_midas: Exported, tmp_path: Path) -> None:
