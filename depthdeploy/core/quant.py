@@ -38,12 +38,14 @@ class Statistics:
         ranges: tensor name -> range.
         images: how many photographs were seen.
         calibration_digest: the digest of the calibration set.
+        constant: the tensors that held one and the same value on every photograph.
     """
 
     observer: str
     ranges: Mapping[str, TensorRange]
     images: int
     calibration_digest: str
+    constant: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from depthdeploy.core.grid import NumberFormat
 from depthdeploy.core.model import OnnxModel
 from depthdeploy.core.progress import Progress, silent
 from depthdeploy.core.quant import Statistics, TensorRange
 from depthdeploy.errors import CalibrationError, QuantizationError
 from depthdeploy.quantization import topology
-from depthdeploy.quantization.observers import Observer
-from depthdeploy.quantization.taps import Outlets, Taps, tapped
-
-Array = NDArray[np.float32]
+from depthdeploy.quantization.observers import Extremes, Observer
+from depthdeploy.quantization.outlets import Outlets
+from depthdeploy.quantization.side_by_side import in_order
+from depthdeploy.quantization.taps import Sample, Taps, tapped
 
 
 def activation_tensors(model: OnnxModel | ir.Model) -> tuple[str, ...]:
@@ -50,12 +49,14 @@ def observe(
     observer: Observer,
     calibration_digest: str,
     images: int,
+    number_format: NumberFormat | None = None,
     progress: Progress = silent,
 ) -> Statistics:
     """Run the graph once over the photographs and gather the range of every activation.
 
     Photographs are run side by side, one thread each, and folded in their order: the result does not depend on timing,
-    and memory does not depend on their number.
+    and memory does not depend on their number. Observers that count values see every third row and column (token) of
+    large tensors, and the exact extremes of all.
 
     Args:
         model: the legal graph.
@@ -63,70 +64,97 @@ def observe(
         observer: how ranges are chosen.
         calibration_digest: the digest of the calibration set, kept in the result.
         images: how many photographs there are, for the progress.
+        number_format: how activations will be stored; observers that weigh rounding against clipping need it.
         progress: told after every photograph.
 
     Raises:
         QuantizationError: an activation is NaN or infinite; the message names the tensor and the photograph.
         CalibrationError: there is no photograph, or not as many as were announced.
+        UsageError: the observer needs the number format and got none.
         ModelError: ONNX Runtime refuses the graph.
     """
     names = activation_tensors(model)
-    states = {name: observer.start() for name in names}
+    states = {name: observer.start(number_format) for name in names}
+    spans = {name: Extremes() for name in names}
     seen = 0
+    last: NDArray[np.generic] | None = None
     with tapped(model, names, extremes=observer.extremes_suffice) as taps:
         for photo in _runs(taps, tensors):
-            for name, values in photo.values.items():
-                if not np.all(np.isfinite(values)):
+            for name, sample in photo.samples.items():
+                if not sample.finite:
                     raise _not_finite(model, names, photo)
-                states[name].update(values)
+                states[name].update(sample.values, (sample.low, sample.high))
+                spans[name].update(sample.values, (sample.least, sample.high))
+            last = photo.tensor
             if photo.complete:
                 seen += 1
                 progress(seen, images)
-    if seen == 0 or seen != images:
+    if last is None or seen != images:
         raise CalibrationError(
             f"{seen} photographs were read where {images} were announced.", "Calibrate with at least one photograph."
         )
     ranges = {name: TensorRange(name, *state.range(), seen) for name, state in states.items()}
-    return Statistics(observer.name, ranges, seen, calibration_digest)
+    level = [name for name, span in spans.items() if span.range()[0] == span.range()[1]]
+    return Statistics(observer.name, ranges, seen, calibration_digest, _constant(model, level, last))
+
+
+def require_enough(images: int, wanted: int, *, allowed: bool) -> None:
+    """Insist on as many calibration photographs as a recipe is meant for.
+
+    Args:
+        images: how many there are.
+        wanted: the fewest that are enough.
+        allowed: the user wants to go on with fewer.
+
+    Raises:
+        CalibrationError: there are too few, or none at all.
+    """
+    if images < 1 or (images < wanted and not allowed):
+        found = {0: "There is no calibration photograph", 1: "There is one calibration photograph"}.get(
+            images, f"There are {images} calibration photographs"
+        )
+        raise CalibrationError(
+            f"{found}, and {wanted} are enough.",
+            "Add photographs of the scenes that the network will see, or allow fewer.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """The tapped values of one photograph, or of one round of it."""
+    """What was read on one photograph, or in one round of it."""
 
     index: int
     tensor: NDArray[np.generic]
-    values: Mapping[str, Array]
+    samples: Mapping[str, Sample]
     complete: bool
 
 
 def _runs(taps: Taps, tensors: Iterable[NDArray[np.generic]]) -> Iterator[_Reading]:
     """The readings in order; at most one run more than there are workers is in flight."""
 
-    def read(index: int, tensor: NDArray[np.generic], outlets: Outlets) -> _Reading:
+    def read(work: tuple[int, NDArray[np.generic], Outlets]) -> _Reading:
+        index, tensor, outlets = work
         return _Reading(index, tensor, taps.read(tensor, outlets), outlets is taps.rounds[-1])
 
-    pending: deque[Future[_Reading]] = deque()
-    with ThreadPoolExecutor(taps.workers) as pool:
-        try:
-            for index, tensor in enumerate(tensors):
-                for outlets in taps.rounds:
-                    pending.append(pool.submit(read, index, tensor, outlets))
-                    if len(pending) > taps.workers:
-                        yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+    work = ((index, tensor, outlets) for index, tensor in enumerate(tensors) for outlets in taps.rounds)
+    return in_order(read, work, workers=taps.workers)
+
+
+def _constant(model: OnnxModel, names: Sequence[str], photo: NDArray[np.generic]) -> tuple[str, ...]:
+    """The tensors that are one value on a photograph, out of those that were one value wherever they were read."""
+    if not names:
+        return ()
+    with tapped(model, names, extremes=False, whole=True) as taps:
+        samples = {name: sample for outlets in taps.rounds for name, sample in taps.read(photo, outlets).items()}
+    return tuple(name for name in names if samples[name].least == samples[name].high)
 
 
 def _not_finite(model: OnnxModel, names: tuple[str, ...], photo: _Reading) -> QuantizationError:
     """The error that names the first tensor of the graph that is not finite on a photograph."""
-    with tapped(model, names, extremes=False) as taps:
+    with tapped(model, names, extremes=False, whole=True) as taps:
         for outlets in taps.rounds:
-            for name, values in taps.read(photo.tensor, outlets).items():
-                if not np.all(np.isfinite(values)):
+            for name, sample in taps.read(photo.tensor, outlets).items():
+                if not sample.finite:
                     return QuantizationError(
                         f"The activation {name} is NaN or infinite on photograph {photo.index} of the calibration set.",
                         "Look at the network's FP32 prediction for this photograph, or leave it out.",

@@ -127,6 +127,7 @@ def calibrate(model: OnnxModel, recipe: Recipe, bench: Workbench, shelf: Shelf |
         observer=parse_observer(recipe.observer),
         calibration_digest=bench.photographs.digest,
         images=len(bench.photographs),
+        number_format=bench.scheme.activations,
         progress=bench.progress,
     )
     return Calibrated(prepared, statistics, steps)

@@ -104,6 +104,8 @@ def _activation_grids(
         whys = [f"({MIXED_PRECISION})"] if form != scheme.activations else []
         if len(members) > 1:
             whys.append(f"(shared by {len(members)} tensors that hold the same values)")
+        if name in statistics.constant:
+            whys.append("(constant on every photograph)")
         lines[name] = ActivationGrid(name, grid, " ".join(whys))
     return lines
 

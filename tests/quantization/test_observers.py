@@ -97,7 +97,7 @@ def test_names(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "max", "percentile:", "percentile:50", "percentile:101", "percentile:nan", "entropy"]
+    "text", ["", "max", "percentile:", "percentile:50", "percentile:101", "percentile:nan", "entropy:2", "moving:1", "mse:9"]
 )
 def test_unknown_names_say_what_there_is(text: str) -> None:
     with pytest.raises(UsageError, match="percentile:P"):
