@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from depthdeploy.api import calibrations, compile, doctor, inspect, models, targets
+    from depthdeploy.api import calibrations, compile, doctor, inspect, models, recipes, targets
     from depthdeploy.core.request import CompileRequest, Drop, InputOptions
     from depthdeploy.errors import DepthdeployError
 
@@ -20,6 +20,7 @@ __all__ = [
     "doctor",
     "inspect",
     "models",
+    "recipes",
     "targets",
 ]
 

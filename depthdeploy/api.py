@@ -12,6 +12,7 @@ from depthdeploy import registry
 from depthdeploy.core.listing import Check, DatasetListing, TargetListing, VariantListing
 from depthdeploy.core.model import ModelCard
 from depthdeploy.core.progress import Listener, Silence
+from depthdeploy.core.recipe import Recipe
 from depthdeploy.core.request import CompileRequest
 
 if TYPE_CHECKING:
@@ -77,6 +78,25 @@ def calibrations() -> tuple[DatasetListing, ...]:
     return tuple(DatasetListing(name, plugin.title, plugin.usage) for name, plugin in sets)
 
 
+def recipes() -> tuple[Recipe, ...]:
+    """The built-in recipes of quantization, by name; no algorithm is imported."""
+    from depthdeploy.quantization.recipes import load_recipe, names
+
+    return tuple(load_recipe(name) for name in names())
+
+
+def recipe_text(name: str) -> str:
+    """The TOML of a recipe, to copy and change.
+
+    Raises:
+        UsageError: there is no such recipe, it cannot be read, or it is wrong.
+    """
+    from depthdeploy.quantization.recipes import load_recipe, recipe_text
+
+    load_recipe(name)
+    return recipe_text(name)
+
+
 def inspect(path: Path) -> FileSummary:
     """What a file is: an ONNX graph or an OpenVINO IR.
 
@@ -103,7 +123,9 @@ def cached(cache: Path | None = None) -> tuple[Entry, ...]:
 
 
 def clear_cache(cache: Path | None = None) -> int:
-    """Remove the stored results of stages; the bytes that were freed."""
+    """Remove the stored results of stages and of interrupted learning; the bytes that were freed."""
+    from depthdeploy.pipeline.shelf import clear_working_folders
     from depthdeploy.pipeline.store import Store
 
-    return Store(cache_folder(cache) / "stages").clear()
+    folder = cache_folder(cache)
+    return Store(folder / "stages").clear() + clear_working_folders(folder)

@@ -35,8 +35,9 @@ def _options(command: object) -> list[str]:
 def _section(name: str, command: object, depth: int) -> list[str]:
     lines = [f"{'#' * depth} `{name}`", "", str(getattr(command, "help", "") or ""), ""]
     children = getattr(command, "commands", {})
-    if not children:
-        lines += [*_options(command), ""]
+    options = _options(command)
+    if options and name != "depthdeploy":
+        lines += [*options, ""]
     for child_name, child in children.items():
         lines += _section(f"{name} {child_name}", child, depth + 1)
     return lines

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from depthdeploy import __version__
-from depthdeploy.cli import cache, calibrations, compile, doctor, inspect, models, targets
+from depthdeploy.cli import cache, calibrations, compile, doctor, inspect, models, recipes, targets
 from depthdeploy.cli.console import open_console, show_error
 from depthdeploy.errors import INTERRUPTED, DepthdeployError, StorageError, UsageError, error_classes
 
@@ -35,6 +35,7 @@ app.command("compile")(compile.compile_command)
 app.command("models")(models.models_command)
 app.command("targets")(targets.targets_command)
 app.command("calibrations")(calibrations.calibrations_command)
+app.add_typer(recipes.app, name="recipes")
 app.command("inspect")(inspect.inspect_command)
 app.command("doctor")(doctor.doctor_command)
 app.add_typer(cache.app, name="cache")

@@ -14,7 +14,7 @@ from depthdeploy.cli.output import AS_JSON, show_json
 from depthdeploy.cli.summary import show_outcome
 from depthdeploy.core.depth import ColorOrder, DepthKind, Interpolation, Layout, ResizeRule
 from depthdeploy.core.progress import Silence
-from depthdeploy.core.request import DEFAULT_MODEL, CompileRequest, Drop, InputOptions, parse_size
+from depthdeploy.core.request import DEFAULT_MODEL, DEFAULT_RECIPE, CompileRequest, Drop, InputOptions, parse_duration, parse_size
 from depthdeploy.errors import UsageError
 
 _NETWORK = "Network"
@@ -68,7 +68,7 @@ def compile_command(
         "sample", "--calib", help="Calibration photographs; see depthdeploy calibrations.", rich_help_panel=_PHOTOS
     ),
     calib_count: int | None = typer.Option(
-        None, "--calib-count", help="How many. Default: two thirds, at most 256.", rich_help_panel=_PHOTOS
+        None, "--calib-count", help="How many. Default: two thirds, at most 256 or what the recipe needs.", rich_help_panel=_PHOTOS
     ),
     evaluation: list[str] = typer.Option(
         [],
@@ -89,10 +89,31 @@ def compile_command(
     precision: str = typer.Option(
         "", "--precision", help="int8, fp16 or fp32. Default: the target's.", rich_help_panel=_QUANTIZATION
     ),
-    observer: str = typer.Option(
-        "percentile",
+    recipe: str = typer.Option(
+        DEFAULT_RECIPE,
+        "--recipe",
+        help="How: a name of depthdeploy recipes, or a .toml of your own.",
+        rich_help_panel=_QUANTIZATION,
+    ),
+    observer: str | None = typer.Option(
+        None,
         "--observer",
-        help="How ranges are observed: minmax, percentile (99.999) or percentile:99.99.",
+        help="Other ranges than the recipe's: minmax, percentile (99.999) or percentile:99.99.",
+        rich_help_panel=_QUANTIZATION,
+    ),
+    time_budget: str | None = typer.Option(
+        None,
+        "--time-budget",
+        help="How long learning may take per target: 90s, 30m, 2h. Default: as long as it needs.",
+        rich_help_panel=_QUANTIZATION,
+    ),
+    device: str = typer.Option(
+        "auto", "--device", help="Where learning runs: auto, cpu or cuda.", rich_help_panel=_QUANTIZATION
+    ),
+    allow_few: bool = typer.Option(
+        False,
+        "--allow-few-photographs",
+        help="Calibrate with fewer than the recipe is meant for; the report says so.",
         rich_help_panel=_QUANTIZATION,
     ),
     max_drop: list[str] = typer.Option(
@@ -150,7 +171,11 @@ def compile_command(
             interpolation=interpolation,
         ),
         precision=precision,
+        recipe=recipe,
         observer=observer,
+        time_budget=parse_duration(time_budget) if time_budget else None,
+        device=device,
+        allow_few=allow_few,
         calibration_count=calib_count,
         evaluations=tuple(evaluation),
         evaluation_count=eval_count,

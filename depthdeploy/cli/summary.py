@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from depthdeploy.cli.console import human_bytes
+from depthdeploy.cli.console import human_bytes, human_seconds
 from depthdeploy.core.metrics import Evaluation, Evidence, MetricKind
 from depthdeploy.core.report import Report
 from depthdeploy.pipeline.outcome import Outcome, TargetResult
@@ -73,6 +73,14 @@ def _show_report(console: Console, result: TargetResult, report: Report) -> None
     console.print(table, highlight=False)
 
 
+def _show_steps(console: Console, result: TargetResult) -> None:
+    """One line for every step of the recipe."""
+    for record in result.findings.steps:
+        where = f" on {record.device}" if record.device else ""
+        line = f"Step     {record.step}: {record.detail} ({human_seconds(record.seconds)}{where})"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 def _entry(folder: Path, report: Report) -> str:
     """The file to look at next."""
     names = sorted(report.files, key=lambda name: (not name.endswith((".xml", ".onnx")), name))
@@ -85,6 +93,8 @@ def show_outcome(console: Console, outcome: Outcome, *, verbose: bool) -> None:
         if result.report is None or result.folder is None:
             continue
         _show_report(console, result, result.report)
+        if verbose:
+            _show_steps(console, result)
         if verbose and (plan := result.folder / "plan.txt").exists():
             console.print(plan.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
         console.print(f"\nResult   {result.folder}", highlight=False, markup=False, soft_wrap=True)

@@ -12,6 +12,9 @@ from depthdeploy.errors import UsageError
 #: The network that is compiled when neither ``--model`` nor ``--onnx`` is given.
 DEFAULT_MODEL = "midas-v21-small"
 
+#: How a network is quantized when nobody says.
+DEFAULT_RECIPE = "percentile"
+
 #: Where algorithms that learn can run.
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -120,7 +123,7 @@ class CompileRequest:
     output_name: str | None = None
     input: InputOptions = field(default_factory=InputOptions)
     precision: str = ""
-    recipe: str = "percentile"
+    recipe: str = DEFAULT_RECIPE
     observer: str | None = None
     time_budget: float | None = None
     device: str = "auto"

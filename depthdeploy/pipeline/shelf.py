@@ -24,6 +24,14 @@ def working_folders(cache: Path) -> Path:
     return cache / "learning"
 
 
+def clear_working_folders(cache: Path) -> int:
+    """Remove what interrupted learning left; the bytes that were freed."""
+    root = working_folders(cache)
+    freed = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    shutil.rmtree(root, ignore_errors=True)
+    return freed
+
+
 @dataclass(frozen=True, slots=True)
 class StoredSteps:
     """A shelf in the store of results.
