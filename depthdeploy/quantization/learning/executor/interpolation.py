@@ -37,7 +37,7 @@ class Axis:
         """Where every element of the output lies in the input: ``[resized]`` float64."""
         x = np.arange(self.resized, dtype=np.float64)
         match self.coordinates:
-            case "align_corners":
+            case "align_corners":  # by the whole number of elements, as every runtime has it
                 return x * (self.size - 1) / (self.resized - 1) if self.resized > 1 else x
             case "asymmetric":
                 return x / self.scale

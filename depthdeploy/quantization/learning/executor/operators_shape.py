@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from depthdeploy.errors import QuantizationError
 from depthdeploy.quantization.learning.executor.batching import (
     concatenated,
     elements,
@@ -146,8 +147,10 @@ def pixels(attributes: Attributes, x: Tensor) -> Tensor:
 
 
 def channels(attributes: Attributes, x: Tensor) -> Tensor:
-    """``SpaceToDepth``: blocks of pixels become channels, block by block."""
+    """``SpaceToDepth``: blocks of pixels become channels, channel by channel (CRD) or block by block (DCR)."""
     block = attributes.integer("blocksize", 1)
+    if attributes.text("mode", "DCR") == "CRD":
+        return functional.pixel_unshuffle(x, block)
     count, depth, height, width = x.shape
     parts = x.reshape(count, depth, height // block, block, width // block, block).permute(0, 3, 5, 1, 2, 4)
     return parts.reshape(count, depth * block**2, height // block, width // block)
@@ -158,8 +161,16 @@ def identity(attributes: Attributes, x: Tensor) -> Tensor:
     return x
 
 
-def dropout(attributes: Attributes, x: Tensor, *others: Tensor | None) -> Result:
-    """The tensor itself, as in every inference, and a mask that keeps all."""
+def dropout(attributes: Attributes, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None) -> Result:
+    """The tensor itself, as in every inference, and a mask that keeps all.
+
+    Raises:
+        QuantizationError: the node asks for elements to be dropped.
+    """
+    if training is not None and bool(training.item()) and (ratio is None or ratio.item() != 0):
+        raise QuantizationError(
+            f"The Dropout {attributes.node} is in training mode.", "Export the network in evaluation mode."
+        )
     return (x, torch.ones_like(x, dtype=torch.bool)) if attributes.outputs > 1 else x
 
 
