@@ -48,11 +48,11 @@ class OnnxSession:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as cause:  # ONNX Runtime raises its own untyped exceptions
             raise ModelError(f"ONNX Runtime cannot open {name}: {cause}.", "Check the graph.") from cause
-        self._input = self._session.get_inputs()[0].name
+        self.inputs = tuple(one.name for one in self._session.get_inputs())
 
     def run(self, tensor: NDArray[np.generic], outputs: Sequence[str] | None = None) -> list[NDArray[np.generic]]:
         """The named outputs (all of them by default) for one tensor, which goes to the first input."""
-        return self.run_with({self._input: tensor}, outputs)
+        return self.run_with({self.inputs[0]: tensor}, outputs)
 
     def run_with(
         self, tensors: Mapping[str, NDArray[np.generic]], outputs: Sequence[str] | None = None

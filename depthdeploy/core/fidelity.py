@@ -60,9 +60,21 @@ class FloatMap:
 def sqnr_db(values: NDArray[np.float64], reference: FloatMap) -> float:
     """``10 log10(sum r^2 / sum (p - r)^2)`` over every pixel, without alignment, at most ``SQNR_CAP_DB``."""
     noise = values - reference.values
-    power = dot(noise, noise)
-    ratio = reference.energy / power if power > 0 else math.inf
+    return decibels(reference.energy, dot(noise, noise))
+
+
+def decibels(energy: float, noise: float) -> float:
+    """``10 log10(energy / noise)``, within ``SQNR_CAP_DB`` on both sides."""
+    ratio = energy / noise if noise > 0 else math.inf
     return min(10.0 * math.log10(ratio), SQNR_CAP_DB) if ratio > 0 else -SQNR_CAP_DB
+
+
+def similarity(found: NDArray[np.float32], expected: NDArray[np.float32]) -> tuple[float, float]:
+    """SQNR in dB and cosine of two tensors of one shape, of any sign; the cosine of a tensor of zeros is 0."""
+    values, reference = (array.astype(np.float64).ravel() for array in (found, expected))
+    noise, energy = values - reference, dot(reference, reference)
+    norm = math.sqrt(energy * dot(values, values))
+    return decibels(energy, dot(noise, noise)), dot(values, reference) / norm if norm > 0 else 0.0
 
 
 def fidelity_scores(prediction: NDArray[np.float32], reference: FloatMap, *, alignment: Alignment) -> dict[str, float]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import ShapeInferencePass
 
 from depthdeploy.core.capabilities import WIDE_OPSET
-from depthdeploy.core.model import LegalModel, QuantizedModel
+from depthdeploy.core.model import LegalModel, OnnxModel, QuantizedModel
 from depthdeploy.core.quant import ActivationGrid, BiasGrid, QuantPlan, WeightGrid
 from depthdeploy.errors import QuantizationError
 from depthdeploy.graph_file import write_graph
@@ -40,11 +40,15 @@ def apply_plan(legal: LegalModel, plan: QuantPlan, out: Path) -> QuantizedModel:
             its formats and cannot be raised.
         StorageError: the file cannot be written.
     """
-    model = topology.load(legal.model)
-    opset = _raise_opset(model, legal.model.opset, plan)
-    _edit(model.graph, plan)
-    stored = replace(legal.model, path=out, sha256=write_graph(model, out), opset=opset)
-    return QuantizedModel(stored, legal, _precision(plan), plan)
+    return QuantizedModel(write_pairs(legal.model, plan, out), legal, _precision(plan), plan)
+
+
+def write_pairs(model: OnnxModel, plan: QuantPlan, out: Path) -> OnnxModel:
+    """``apply_plan`` on a graph of which nobody asks whether a target accepts it: how a plan is tried."""
+    stored = topology.load(model)
+    opset = _raise_opset(stored, model.opset, plan)
+    _edit(stored.graph, plan)
+    return replace(model, path=out, sha256=write_graph(stored, out), opset=opset)
 
 
 def _precision(plan: QuantPlan) -> str:
