@@ -71,7 +71,7 @@ def _owned(place: Path) -> Iterator[bool]:
         yield True
         return
     place.mkdir(parents=True, exist_ok=True)
-    with place.with_suffix(".lock").open("w") as lock:
+    with (place / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -28,7 +28,7 @@ class Algorithm:
         cls: a frozen dataclass whose fields are its settings.
         learns: whether it trains with PyTorch: it then shares in the time budget, runs on the chosen device and may go
             on where it was interrupted.
-        aims: whether it works towards the user's limits on the loss.
+        aims: whether it works towards the user's limits on the loss and weighs the target's wider forms.
         version: raised when the same inputs would give another result.
     """
 

@@ -217,7 +217,7 @@ def _refine_once(draft: Draft, step: Step, bench: Workbench, shelf: Shelf) -> Re
 
     def make(folder: Path, work: Path) -> RefinedStep:
         since = time.perf_counter()
-        done = algorithm(start, replace(bench, folder=work))
+        done = algorithm(start, replace(bench, folder=work, scheme=_visible(bench.scheme, entry)))
         better = _without_steps(replace(done.draft, model=_moved(done.draft.model, work, folder)))
         device = algorithms.describe_device(bench.device) if entry.learns else ""
         seconds = time.perf_counter() - since
@@ -267,7 +267,12 @@ def _refining(step: Step, bench: Workbench) -> object:
     own = algorithms.identity(entry, algorithms.refinement(step))
     device = bench.device if entry.learns else ""
     limits = bench.limits if entry.aims else ()
-    return "refine", own, bench.scheme, device, limits, _surroundings(bench)
+    return "refine", own, _visible(bench.scheme, entry), device, limits, _surroundings(bench)
+
+
+def _visible(scheme: Scheme, entry: algorithms.Algorithm) -> Scheme:
+    """What a refinement may see of a scheme: targets that differ in the rest share its result."""
+    return replace(scheme, source="", escapes=scheme.escapes if entry.aims else ())
 
 
 def _surroundings(bench: Workbench) -> object:
