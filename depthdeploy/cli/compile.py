@@ -14,7 +14,15 @@ from depthdeploy.cli.output import AS_JSON, show_json
 from depthdeploy.cli.summary import show_outcome
 from depthdeploy.core.depth import ColorOrder, DepthKind, Interpolation, Layout, ResizeRule
 from depthdeploy.core.progress import Silence
-from depthdeploy.core.request import DEFAULT_MODEL, DEFAULT_RECIPE, CompileRequest, Drop, InputOptions, parse_duration, parse_size
+from depthdeploy.core.request import (
+    DEFAULT_MODEL,
+    DEFAULT_RECIPE,
+    CompileRequest,
+    Drop,
+    InputOptions,
+    parse_duration,
+    parse_size,
+)
 from depthdeploy.errors import UsageError
 
 _NETWORK = "Network"
@@ -68,7 +76,10 @@ def compile_command(
         "sample", "--calib", help="Calibration photographs; see depthdeploy calibrations.", rich_help_panel=_PHOTOS
     ),
     calib_count: int | None = typer.Option(
-        None, "--calib-count", help="How many. Default: two thirds, at most 256 or what the recipe needs.", rich_help_panel=_PHOTOS
+        None,
+        "--calib-count",
+        help="How many. Default: two thirds, at most 256 or what the recipe needs.",
+        rich_help_panel=_PHOTOS,
     ),
     evaluation: list[str] = typer.Option(
         [],
@@ -98,7 +109,7 @@ def compile_command(
     observer: str | None = typer.Option(
         None,
         "--observer",
-        help="Other ranges than the recipe's: minmax, percentile (99.999) or percentile:99.99.",
+        help="Other ranges than the recipe's: minmax, moving, percentile, percentile:99.99, entropy, mse.",
         rich_help_panel=_QUANTIZATION,
     ),
     time_budget: str | None = typer.Option(

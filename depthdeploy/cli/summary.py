@@ -73,7 +73,7 @@ def _show_report(console: Console, result: TargetResult, report: Report) -> None
     console.print(table, highlight=False)
 
 
-def _show_steps(console: Console, result: TargetResult) -> None:
+def show_steps(console: Console, result: TargetResult) -> None:
     """One line for every step of the recipe."""
     for record in result.findings.steps:
         where = f" on {record.device}" if record.device else ""
@@ -94,7 +94,7 @@ def show_outcome(console: Console, outcome: Outcome, *, verbose: bool) -> None:
             continue
         _show_report(console, result, result.report)
         if verbose:
-            _show_steps(console, result)
+            show_steps(console, result)
         if verbose and (plan := result.folder / "plan.txt").exists():
             console.print(plan.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
         console.print(f"\nResult   {result.folder}", highlight=False, markup=False, soft_wrap=True)

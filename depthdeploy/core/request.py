@@ -95,8 +95,8 @@ class CompileRequest:
         input: what is said about the input.
         precision: ``int8``, ``fp16`` or ``fp32``; each target's default when empty.
         recipe: how the network is quantized: a built-in recipe or a file whose name ends in ``.toml``.
-        observer: how ranges are chosen instead of the recipe's way: ``minmax``, ``percentile`` (99.999) or
-            ``percentile:99.99``.
+        observer: how ranges are chosen instead of the recipe's way: ``minmax``, ``moving``, ``percentile`` (99.999),
+            ``percentile:99.99``, ``entropy`` or ``mse``.
         time_budget: seconds that learning may take per target; as long as the recipe needs when ``None``.
         device: where learning runs: ``auto``, ``cpu`` or ``cuda``.
         allow_few: whether fewer photographs may calibrate than the recipe is meant for; the report then says so.

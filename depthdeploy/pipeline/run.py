@@ -21,7 +21,7 @@ VERSIONS = {
     "export": 1,
     "canonicalize": 1,
     "legalize": 1,
-    "calibrate": 2,
+    "calibrate": 3,
     "quantize": 2,
     "emulate": 1,
     "compile": 1,

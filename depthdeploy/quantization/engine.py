@@ -26,7 +26,7 @@ from depthdeploy.core.quant import Statistics
 from depthdeploy.core.recipe import Recipe, Step
 from depthdeploy.core.scheme import Scheme
 from depthdeploy.quantization import algorithms
-from depthdeploy.quantization.calibrate import observe
+from depthdeploy.quantization.calibrate import observe, require_enough
 from depthdeploy.quantization.observers import parse_observer
 from depthdeploy.quantization.plan import make_plan
 from depthdeploy.quantization.qdq import apply_plan
@@ -97,7 +97,9 @@ class RefinedStep:
     record: StepRecord
 
 
-def quantize(legal: LegalModel, recipe: Recipe, bench: Workbench, shelf: Shelf | None = None) -> QuantizedModel:
+def quantize(
+    legal: LegalModel, recipe: Recipe, bench: Workbench, shelf: Shelf | None = None, *, allow_few: bool = False
+) -> QuantizedModel:
     """A recipe from end to end; the Q/DQ graph is ``model.onnx`` in the bench's folder.
 
     Args:
@@ -105,10 +107,13 @@ def quantize(legal: LegalModel, recipe: Recipe, bench: Workbench, shelf: Shelf |
         recipe: what to do.
         bench: the target's own number formats, the photographs, and a folder.
         shelf: where the results of steps lie; each is computed when there is none.
+        allow_few: whether there may be fewer photographs than the recipe is meant for.
 
     Raises:
+        CalibrationError: there are too few photographs.
         DepthdeployError: whatever a step raises.
     """
+    require_enough(len(bench.photographs), recipe.images, allowed=allow_few)
     calibrated = calibrate(legal.model, recipe, bench, shelf)
     return finish(legal, calibrated, recipe, bench, shelf)
 

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,11 @@ from PIL import Image
 
 from depthdeploy import __version__
 from depthdeploy.cli.app import run
+from depthdeploy.cli.console import open_console
+from depthdeploy.cli.summary import show_steps
+from depthdeploy.core.findings import Findings, StepRecord
 from depthdeploy.errors import DepthdeployError, error_classes
+from depthdeploy.pipeline.outcome import TargetResult
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,6 +66,10 @@ def test_misuse_is_a_paragraph(arguments: list[str], capsys: pytest.CaptureFixtu
         (["--target", "onnxruntime", "--model", "pico", "--size", "100x100"], 3, ["multiples of 32", "--size 96x96"]),
         (["--target", "onnxruntime", "--until", "nowhere"], 2, ["no stage", "calibrate"]),
         (["--target", "onnxruntime", "--model", "pico", "--observer", "mean"], 2, ["minmax"]),
+        (["--target", "onnxruntime", "--model", "pico", "--recipe", "fats"], 2, ["no recipe 'fats'", "fast", ".toml"]),
+        (["--target", "onnxruntime", "--model", "pico", "--recipe", "no.toml"], 2, ["no.toml", "cannot be read"]),
+        (["--target", "onnxruntime", "--model", "pico", "--time-budget", "soon"], 2, ["'soon'", "30m"]),
+        (["--target", "onnxruntime", "--model", "pico", "--device", "tpu"], 2, ["'tpu'", "auto, cpu, cuda"]),
         (["--target", "onnxruntime", "--onnx", "missing.onnx", "--output-kind", "metric-depth"], 3, ["missing.onnx"]),
         (["--target", "onnxruntime", "--model", "pico", "--mean", "0,0,0"], 2, ["--mean", "--onnx"]),
         (["--target", "onnxruntime", "--model", "pico", "--calib", "folder:nowhere"], 7, ["nowhere"]),
@@ -100,7 +109,7 @@ def test_a_limit_that_is_not_met_is_told_once(
     assert list((tmp_path / "out").rglob("report.json"))
 
 
-@pytest.mark.parametrize("verb", ["models", "targets", "calibrations", "doctor"])
+@pytest.mark.parametrize("verb", ["models", "targets", "calibrations", "recipes", "doctor"])
 def test_listings_as_json(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     run([verb, "--json"])
     rows = json.loads(capsys.readouterr().out)
@@ -109,9 +118,31 @@ def test_listings_as_json(verb: str, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_listings_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb, word in (("models", "midas-v21-small"), ("targets", "openvino:cpu-avx2"), ("calibrations", "da2k")):
+    for verb, word in (
+        ("models", "midas-v21-small"),
+        ("targets", "openvino:cpu-avx2"),
+        ("calibrations", "da2k"),
+        ("recipes", "hailo-study"),
+    ):
         assert run([verb]) == 0
         assert word in capsys.readouterr().out
+
+
+def test_a_recipe_is_shown_to_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recipes", "show", "best-w4"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["weight_bits"] == 4
+    assert run(["recipes", "show", "bets"]) == 2
+    assert "best" in _paragraph(capsys.readouterr().err)
+
+
+def test_verbose_tells_every_step(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = (StepRecord("clip", 0.5, "3 layers clipped"), StepRecord("adaround", 61.0, "learned", (), "cpu"))
+    network = TargetResult("t", Path("nowhere"), None, None, Findings(steps=steps))
+    show_steps(open_console(), network)
+    assert capsys.readouterr().out.splitlines() == [
+        "Step     clip: 3 layers clipped (0.50 s)",
+        "Step     adaround: learned (1 min 1 s on cpu)",
+    ]
 
 
 def test_the_light_verbs_import_nothing_heavy() -> None:
@@ -119,8 +150,8 @@ def test_the_light_verbs_import_nothing_heavy() -> None:
     program = (
         "import sys\n"
         "from depthdeploy.cli.app import run\n"
-        "for verb in (['--help'], ['targets'], ['models'], ['calibrations']):\n"
-        "    run(verb)\n"
+        "for verb in ('--help', 'targets', 'models', 'calibrations', 'recipes', 'recipes show best'):\n"
+        "    run(verb.split())\n"
         f"print('heavy:', sorted(set({heavy!r}) & set(sys.modules)))\n"
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

@@ -18,6 +18,7 @@ from depthdeploy.core.findings import ParetoPoint
 from depthdeploy.core.model import LegalModel, OnnxModel
 from depthdeploy.core.recipe import Recipe, Step
 from depthdeploy.core.scheme import Scheme
+from depthdeploy.errors import CalibrationError
 from depthdeploy.graph_file import read_graph, write_graph
 from depthdeploy.quantization import algorithms, engine
 from depthdeploy.quantization.algorithms import PREPARATIONS, REFINEMENTS, Algorithm
@@ -208,3 +209,10 @@ def test_results_depend_on_settings_formats_and_photographs(bench: Workbench) ->
     assert len(inputs) == 6
     same = replace(bench, scheme=replace(bench.scheme, name="another name", source="elsewhere"))
     assert str(engine.calibration_inputs(bench.reference, RECIPE, same)) in inputs
+
+
+def test_too_few_photographs(bench: Workbench, legal: Legal) -> None:
+    recipe = Recipe("many", "x", observer="minmax", images=4)
+    with pytest.raises(CalibrationError, match="3 calibration photographs"):
+        engine.quantize(legal(bench.reference), recipe, bench)
+    assert engine.quantize(legal(bench.reference), recipe, bench, allow_few=True).plan is not None

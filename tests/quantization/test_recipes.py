@@ -114,6 +114,15 @@ def test_a_built_in_recipe_can_be_copied(tmp_path: Path) -> None:
         assert (copied.prepare, copied.observer, copied.refine) == (own.prepare, own.observer, own.refine)
 
 
+def test_the_recipe_of_the_guide_is_read(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs/how-to/recipes.md").read_text(encoding="utf-8")
+    _, _, block = guide.partition("```toml\n")
+    read = load_recipe(_written(tmp_path, block.partition("```")[0]))
+    assert (read.images, read.weight_bits, [step.algorithm for step in read.refine]) == (64, 4, ["adaround"])
+    for name in (*names(), *PREPARATIONS, *REFINEMENTS):
+        assert f"`{name}`" in guide
+
+
 def test_the_expected_recipes_are_there() -> None:
     wanted = {"minmax", "percentile", "fast", "best", "best-w4", "hailo-study", "transformer"}
     assert set(names()) == wanted
