@@ -40,6 +40,8 @@ class OnnxSession:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.intra_op_num_threads = intra_threads or threads()
         options.inter_op_num_threads = 1
+        # one block planned for a whole run lies beside the one before it: no time is gained, and memory is lost per run
+        options.enable_mem_pattern = False
         # a session that spins while it waits takes the processors from whatever is timed or decoded beside it
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3

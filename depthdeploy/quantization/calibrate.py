@@ -130,7 +130,7 @@ class _Reading:
 
 
 def _runs(taps: Taps, tensors: Iterable[NDArray[np.generic]]) -> Iterator[_Reading]:
-    """The readings in order; at most one run more than there are workers is in flight."""
+    """The readings, in order."""
 
     def read(work: tuple[int, NDArray[np.generic], Outlets]) -> _Reading:
         index, tensor, outlets = work

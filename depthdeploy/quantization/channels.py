@@ -177,7 +177,7 @@ def _reduced(model: OnnxModel, names: Sequence[str], path: Path) -> dict[str, tu
         if not value.is_graph_output():
             value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
             graph.outputs.append(value)
-    ir.save(stored, path)
+    ir.save(stored, path, external_data=f"{path.name}.data")  # weights in a file of their own are not copied
     return outputs
 
 

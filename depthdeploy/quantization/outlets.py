@@ -21,7 +21,7 @@ _STRIDE = 3
 _LARGE = 1 << 15
 
 #: Rows and columns, or tokens, that a sampled tensor has at least.
-_LEAST_SIDE = 24
+_LEAST_SIDE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def write_outlets(
         else:
             outlets[name] = replace(_reduce(graph, value), values=sampled[0])
             sizes[name] = _bytes(value) // sampled[1]
-    ir.save(graph_model, path)
+    ir.save(graph_model, path, external_data=f"{path.name}.data")  # weights in a file of their own are not copied
     return outlets, sizes
 
 
