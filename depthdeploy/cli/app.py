@@ -89,7 +89,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _interrupted(console: Console) -> int:
-    console.print("Interrupted. Finished stages are stored: the same command goes on from there.")
+    console.print("Interrupted. Finished stages and steps are stored: the same command goes on from there.")
     return INTERRUPTED
 
 

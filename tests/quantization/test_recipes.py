@@ -1,6 +1,6 @@
 """Recipes are read strictly: every mistake is named with file and key, and what is allowed is said."""
 
-import importlib
+import dataclasses
 import importlib.util
 import sys
 from dataclasses import dataclass
@@ -174,7 +174,11 @@ def test_an_algorithm_is_made_from_a_step_without_settings(entry: Algorithm) -> 
     if entry.learns:
         pytest.importorskip("torch")
     make = algorithms.preparation if entry.name in PREPARATIONS else algorithms.refinement
-    assert type(make(Step(entry.name))).__name__ == entry.cls
+    made = make(Step(entry.name))
+    assert type(made).__name__ == entry.cls
+    defaults = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}  # type: ignore[arg-type]
+    said = {name: value for name, value in defaults.items() if value is not None}
+    assert make(Step(entry.name, said)) == made  # every setting can be written in a recipe
 
 
 @dataclass(frozen=True, slots=True)
