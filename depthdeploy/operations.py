@@ -1,4 +1,4 @@
-"""The work of a node: multiply-accumulate operations."""
+"""The work of a node."""
 
 from __future__ import annotations
 
@@ -41,6 +41,16 @@ def macs_of(node: ir.Node) -> int:
             return math.prod(result) * first[0 if node.attributes.get_int("transA", 0) else 1]
         case _:
             return math.prod(result) * first[-1]
+
+
+def work_of(node: ir.Node) -> int:
+    """Multiply-accumulate operations, and for a node without any one operation per output value; at least 1.
+
+    Raises:
+        ModelError: a shape is not static.
+    """
+    shapes = (_static_shape(value) for value in node.outputs)
+    return max(1, macs_of(node) or sum(math.prod(shape) for shape in shapes if shape is not None))
 
 
 def _static_shape(value: ir.Value | None) -> tuple[int, ...] | None:

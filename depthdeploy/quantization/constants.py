@@ -80,6 +80,26 @@ def with_grids(
     )
 
 
+def carried(model: OnnxModel | ir.Model, new: QuantPlan, old: QuantPlan) -> QuantPlan:
+    """A new plan with the grids that an earlier one found for the same tensors in the same formats."""
+    weights = {line.node: line.grid for line in old.weights}
+    activations = {line.tensor: line.grid for line in old.activations}
+    return with_grids(
+        model,
+        new,
+        weights={
+            line.node: weights[line.node]
+            for line in new.weights
+            if line.node in weights and weights[line.node].format == line.grid.format
+        },
+        activations={
+            line.tensor: activations[line.tensor]
+            for line in new.activations
+            if line.tensor in activations and activations[line.tensor].format == line.grid.format
+        },
+    )
+
+
 def input_tensor(node: ir.Node) -> str:
     """The tensor whose grid a weighted node's input has."""
     first = node.inputs[0]

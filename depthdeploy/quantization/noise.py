@@ -1,13 +1,14 @@
 """What each layer's quantization alone does to a network's output.
 
 The layers are visited in order. The float activations that live at a layer's end are kept for every photograph and
-brought forward from layer to layer, so that every layer costs one run of the layers behind it and no more. Noise powers
+brought forward from layer to layer, so that a layer costs one run of the layers behind it and no more. Noise powers
 of single layers add up to that of the whole network, nearly (Lin et al. 2016, "Fixed Point Quantization of Deep
 Convolutional Networks", section 3): this is what makes them a ranking.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from depthdeploy.core.fidelity import similarity
 from depthdeploy.core.grid import Grid
 from depthdeploy.core.progress import Progress, silent
 from depthdeploy.core.quant import QuantPlan
+from depthdeploy.inference import OnnxSession
 from depthdeploy.operations import macs_of
 from depthdeploy.quantization import topology
 from depthdeploy.quantization.strip import Array, Strip, fed
@@ -88,7 +90,8 @@ def layers(strip: Strip, plan: QuantPlan) -> tuple[Layer, ...]:
             continue
         last = topology.unit(node)[-1]
         output, label = topology.name_of(last.outputs[0]), topology.label(node)
-        if label in weights or output in grids:
+        alive = output in strip.frontier(places[last] + 1)
+        if alive and (label in weights or output in grids):
             grid, operator = grids.get(output), topology.operator(node)
             found.append(Layer(label, operator, output, places[last] + 1, weights.get(label), grid, macs_of(node)))
     return tuple(found)
@@ -125,6 +128,8 @@ def layer_noises(
     alive: list[Tensors] = [{topology.name_of(strip.graph.inputs[0]): photo} for photo in photographs]
     whole = strip.session(0, len(strip.nodes), [out])
     expected = [fed(whole, tensors, [out])[out] for tensors in alive]
+    apart = max(1, math.isqrt(len(every)))
+    rest = _Rest(strip, out, [*(layer.end for layer in every[apart::apart]), len(strip.nodes)])
     found: list[LayerNoise] = []
     position = 0
     for layer in every:
@@ -133,7 +138,7 @@ def layer_noises(
         position = layer.end
         calm = [tensors[layer.output] for tensors in alive]
         noisy = [array if layer.grid is None else rounded(array, layer.grid) for array in shaken or calm]
-        predictions = _finished(strip, layer, out, [{**t, layer.output: n} for t, n in zip(alive, noisy, strict=True)])
+        predictions = rest.predictions(layer, [{**t, layer.output: n} for t, n in zip(alive, noisy, strict=True)])
         found.append(_described(layer, predictions, expected, _weight_share(layer, calm, shaken)))
         progress(len(found), len(every))
     return tuple(found)
@@ -161,12 +166,33 @@ def _advanced(strip: Strip, start: int, stop: int, alive: Sequence[Tensors]) -> 
     return [{name: tensors[name] for name in names} for tensors in moved]
 
 
-def _finished(strip: Strip, layer: Layer, out: str, alive: Sequence[Tensors]) -> list[Array]:
-    """The network's output from what lives at a layer's end."""
-    if layer.output == out:
-        return [tensors[out] for tensors in alive]
-    session = strip.session(layer.end, len(strip.nodes), [out])
-    return [fed(session, tensors, [out])[out] for tensors in alive]
+@dataclass(slots=True)
+class _Rest:
+    """The network behind a layer, in two hops: to the next of a few stations, and from there to the end.
+
+    All layers before a station share the session behind it, which holds most of the weights; without stations the
+    building of sessions would take longer than their runs.
+    """
+
+    strip: Strip
+    out: str
+    stations: Sequence[int]
+    station: int = -1
+    behind: OnnxSession | None = None
+
+    def predictions(self, layer: Layer, alive: Sequence[Tensors]) -> list[Array]:
+        """The network's output from what lives at a layer's end, per photograph."""
+        if layer.output == self.out:
+            return [tensors[self.out] for tensors in alive]
+        station = min(place for place in self.stations if place >= layer.end)
+        if station != self.station:
+            last = len(self.strip.nodes)
+            self.behind = self.strip.session(station, last, [self.out]) if station < last else None
+            self.station = station
+        arrived = _advanced(self.strip, layer.end, station, alive)
+        if self.behind is None:
+            return [tensors[self.out] for tensors in arrived]
+        return [fed(self.behind, tensors, [self.out])[self.out] for tensors in arrived]
 
 
 def _weight_share(layer: Layer, calm: Sequence[Array], shaken: Sequence[Array]) -> float:

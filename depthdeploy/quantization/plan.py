@@ -15,7 +15,7 @@ from depthdeploy.errors import QuantizationError
 from depthdeploy.quantization import topology
 from depthdeploy.quantization.grids import parameters
 from depthdeploy.quantization.placement import Placement, place, source
-from depthdeploy.quantization.widths import widened
+from depthdeploy.quantization.widths import ends_of, widened
 
 Range = tuple[float, float]
 
@@ -60,6 +60,24 @@ def make_plan(
     activations = _activation_grids(placement, statistics, scheme, escapes)
     weights, biases, floats = _parameter_grids(placement, activations, scheme)
     return QuantPlan(scheme.name, tuple(activations.values()), weights, biases, (*placement.floats, *floats))
+
+
+def touching(model: OnnxModel | ir.Model, statistics: Statistics, scheme: Scheme) -> Mapping[str, frozenset[str]]:
+    """Tensor -> the computing nodes that keep it on a grid: those that read or write it or one that shares its grid.
+
+    With all of them in float the tensor is float too; with one of them in a wider form it is wider too.
+
+    Raises:
+        QuantizationError: a tensor that needs a grid was not observed.
+    """
+    placement = place(topology.load(model).graph, scheme)
+    groups = _groups(placement, _ranges(placement.tensors, statistics))
+    found: dict[ir.Value, set[str]] = {value: set() for value in placement.tensors}
+    for node in placement.nodes:
+        for end in ends_of(node):
+            for member in groups.get(end, ()):
+                found[member].add(topology.label(node))
+    return {topology.name_of(value): frozenset(nodes) for value, nodes in found.items()}
 
 
 def _check_format(scheme: Scheme) -> None:
