@@ -115,7 +115,7 @@ def compile_command(
     time_budget: str | None = typer.Option(
         None,
         "--time-budget",
-        help="How long learning may take per target: 90s, 30m, 2h. Default: as long as it needs.",
+        help="How long learning and searching may take, per target: 90s, 30m, 2h. Default: as it needs.",
         rich_help_panel=_QUANTIZATION,
     ),
     device: str = typer.Option(

@@ -97,7 +97,7 @@ class CompileRequest:
         recipe: how the network is quantized: a built-in recipe or a file whose name ends in ``.toml``.
         observer: how ranges are chosen instead of the recipe's way: ``minmax``, ``moving``, ``percentile`` (99.999),
             ``percentile:99.99``, ``entropy`` or ``mse``.
-        time_budget: seconds that learning may take per target; as long as the recipe needs when ``None``.
+        time_budget: seconds that learning and searching may take per target; as long as the recipe needs when ``None``.
         device: where learning runs: ``auto``, ``cpu`` or ``cuda``.
         allow_few: whether fewer photographs may calibrate than the recipe is meant for; the report then says so.
         calibration_count: how many photographs; a default by the set's size when ``None``.

@@ -18,7 +18,7 @@ class Approach:
     Attributes:
         recipe: with the observer that the user wants.
         device: where learning runs, ``cpu`` or ``cuda``.
-        budget: seconds that learning may take per target; ``None`` for as long as it needs.
+        budget: seconds that learning and searching may take per target; ``None`` for as long as it needs.
         seed: of everything random.
         limits: losses that must not be exceeded.
     """

@@ -18,7 +18,7 @@ from depthdeploy.errors import DepthdeployError
 #: Enough for a ViT-L in FP32 with its stages.
 _DISK = 5 * 1024**3
 _OPTIONAL = {
-    "torch": 'pip install "depthdeploy[export]": exports PyTorch networks and learns in recipes such as best; not needed otherwise',
+    "torch": 'pip install "depthdeploy[export]": exports PyTorch networks, and learns in recipes such as best',
     "transformers": 'pip install "depthdeploy[export]": Depth Anything and DPT',
     "h5py": 'pip install "depthdeploy[nyuv2]": the labelled NYU Depth v2 file',
 }

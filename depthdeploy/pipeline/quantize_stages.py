@@ -74,7 +74,6 @@ def quantize(
     """The Q/DQ graph under the target's number formats, refined as the recipe says."""
     recipe = approach.recipe
     bench = _bench(legal, photographs, goal, approach)
-    learns = algorithms.learns(recipe)
 
     def make(folder: Path, progress: Progress) -> QuantizedModel:
         own = replace(bench, folder=folder, progress=progress, deadline=Deadline.within(approach.budget))
@@ -93,8 +92,8 @@ def quantize(
     depends = (
         (legal.target, legal.variant),
         engine.refinement_inputs(calibrated, recipe, bench),
-        approach.budget if learns else None,
-        versions_of("onnx-ir", "onnxruntime", *(("torch",) if learns else ())),
+        approach.budget if algorithms.timed(recipe) else None,
+        versions_of("onnx-ir", "onnxruntime", *(("torch",) if algorithms.learns(recipe) else ())),
     )
     return run.stage("quantize", QuantizedModel, depends=depends, make=make, describe=describe)
 

@@ -38,20 +38,20 @@ class StoredSteps:
 
     Attributes:
         store: where finished steps lie.
-        budget: seconds that learning may take; a result made in less time is another result.
+        budget: seconds that learning and searching may take; a result made in less time is another result.
     """
 
     store: Store
     budget: float | None = None
 
-    def take(self, depends: object, kind: type[T], make: Callable[[Path, Path], T], *, learns: bool) -> T:
+    def take(self, depends: object, kind: type[T], make: Callable[[Path, Path], T], *, timed: bool) -> T:
         """The stored result of a step, or the one that ``make`` computes and that is then stored.
 
-        A step that learns works in a folder that outlives an interruption and is removed when the step ends well.
+        A timed step works in a folder that outlives an interruption and is removed when the step ends well.
         """
-        versions = versions_of("onnx-ir", "onnxruntime", "pillow", "numpy", *(("torch",) if learns else ()))
-        key = (depends, versions, self.budget if learns else None)
-        if not learns:
+        versions = versions_of("onnx-ir", "onnxruntime", "pillow", "numpy", *(("torch",) if timed else ()))
+        key = (depends, versions, self.budget if timed else None)
+        if not timed:
             return self.store.take(STEPS, key, kind, lambda folder: make(folder, folder))[0]
         place = working_folders(self.store.root.parent) / digest_of(key)[:32]
         with _owned(place) as mine:

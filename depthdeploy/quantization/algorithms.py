@@ -26,8 +26,7 @@ class Algorithm:
         name: as recipes write it.
         module: where it is; imported when a recipe that names it runs.
         cls: a frozen dataclass whose fields are its settings.
-        learns: whether it trains with PyTorch: it then shares in the time budget, runs on the chosen device and may go
-            on where it was interrupted.
+        learns: whether it trains with PyTorch, on the chosen device.
         aims: whether it works towards the user's limits on the loss and weighs the target's wider forms.
         version: raised when the same inputs would give another result.
     """
@@ -38,6 +37,11 @@ class Algorithm:
     learns: bool = False
     aims: bool = False
     version: int = 1
+
+    @property
+    def timed(self) -> bool:
+        """Whether it shares in the time budget, and may go on where it was interrupted."""
+        return self.learns or self.aims
 
 
 _ROOM = "depthdeploy.quantization"
@@ -71,6 +75,11 @@ REFINEMENTS: Mapping[str, Algorithm] = {
 def learns(recipe: Recipe) -> bool:
     """Whether a recipe needs PyTorch."""
     return any(REFINEMENTS[step.algorithm].learns for step in recipe.refine)
+
+
+def timed(recipe: Recipe) -> bool:
+    """Whether a time budget can change what a recipe gives."""
+    return any(REFINEMENTS[step.algorithm].timed for step in recipe.refine)
 
 
 def preparation(step: Step) -> Preparation:

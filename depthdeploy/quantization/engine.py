@@ -38,14 +38,14 @@ T = TypeVar("T")
 class Shelf(Protocol):
     """Where the results of steps lie."""
 
-    def take(self, depends: object, kind: type[T], make: Callable[[Path, Path], T], *, learns: bool) -> T:
+    def take(self, depends: object, kind: type[T], make: Callable[[Path, Path], T], *, timed: bool) -> T:
         """The result that lies there, or the one that ``make`` computes.
 
         Args:
             depends: everything that the result depends on.
             kind: its frozen type.
             make: computes it from two folders: where the result's graph must lie, and where the algorithm works.
-            learns: whether the second should outlive an interruption, for an algorithm that stores its own progress.
+            timed: whether the time budget applies, and the second should outlive an interruption.
         """
 
 
@@ -59,7 +59,7 @@ class NoShelf:
 
     folder: Path
 
-    def take(self, depends: object, kind: type[T], make: Callable[[Path, Path], T], *, learns: bool) -> T:
+    def take(self, depends: object, kind: type[T], make: Callable[[Path, Path], T], *, timed: bool) -> T:
         """What ``make`` computes."""
         place = self.folder / f"step-{digest_of(depends)[:16]}"
         place.mkdir(parents=True, exist_ok=True)
@@ -189,25 +189,25 @@ def _prepare_once(model: OnnxModel, step: Step, bench: Workbench, shelf: Shelf) 
         record = StepRecord(str(step), time.perf_counter() - since, made.detail)
         return PreparedStep(_moved(made.model, work, folder), record)
 
-    return shelf.take(_preparing(model, step, bench), PreparedStep, make, learns=False)
+    return shelf.take(_preparing(model, step, bench), PreparedStep, make, timed=False)
 
 
 def refine(draft: Draft, recipe: Recipe, bench: Workbench, shelf: Shelf | None = None) -> Draft:
     """Run the recipe's refinements in their order.
 
-    What is left of the time budget is shared equally among the learning steps that are still to come; the others have
-    no deadline, so that their results do not depend on how fast the machine is.
+    What is left of the time budget is shared equally among the steps still to come that learn or search; the others
+    have no deadline, so that their results do not depend on how fast the machine is.
     """
     bench = replace(bench, scheme=narrowed(bench.scheme, recipe))
     place = shelf or NoShelf(bench.folder)
-    learning = sum(algorithms.REFINEMENTS[step.algorithm].learns for step in recipe.refine)
+    waiting = sum(algorithms.REFINEMENTS[step.algorithm].timed for step in recipe.refine)
     for step in recipe.refine:
-        learns = algorithms.REFINEMENTS[step.algorithm].learns
-        share = _share(bench.deadline, learning) if learns else Deadline()
+        timed = algorithms.REFINEMENTS[step.algorithm].timed
+        share = _share(bench.deadline, waiting) if timed else Deadline()
         done = _refine_once(draft, step, replace(bench, deadline=share), place)
         steps = (*draft.findings.steps, done.record)
         draft = replace(done.draft, findings=replace(done.draft.findings, steps=steps))
-        learning -= learns
+        waiting -= timed
     return draft
 
 
@@ -229,7 +229,7 @@ def _refine_once(draft: Draft, step: Step, bench: Workbench, shelf: Shelf) -> Re
         return RefinedStep(better, StepRecord(str(step), seconds, done.detail, done.degradations, device))
 
     state = (start.model.meaning, start.statistics, start.plan, start.findings)
-    return shelf.take((state, _refining(step, bench)), RefinedStep, make, learns=entry.learns)
+    return shelf.take((state, _refining(step, bench)), RefinedStep, make, timed=entry.timed)
 
 
 def _without_steps(draft: Draft) -> Draft:

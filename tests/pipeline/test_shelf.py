@@ -33,8 +33,8 @@ def test_a_result_is_made_once(shelf: StoredSteps) -> None:
         made.append(folder)
         return _write(folder)
 
-    first = shelf.take("step", Result, make, learns=False)
-    assert shelf.take("step", Result, make, learns=False) == first
+    first = shelf.take("step", Result, make, timed=False)
+    assert shelf.take("step", Result, make, timed=False) == first
     assert len(made) == 1
     assert first.path.read_bytes() == b"graph"
 
@@ -53,8 +53,8 @@ def test_learning_works_in_a_folder_of_its_own_that_is_the_same_every_time(shelf
         return _write(folder)
 
     with pytest.raises(KeyboardInterrupt):
-        shelf.take("step", Result, interrupted, learns=True)
-    assert shelf.take("step", Result, whole, learns=True).path.exists()
+        shelf.take("step", Result, interrupted, timed=True)
+    assert shelf.take("step", Result, whole, timed=True).path.exists()
     assert seen[0] == seen[1]
     assert seen[0].parent == working_folders(tmp_path)
     assert not seen[0].exists()
@@ -70,20 +70,20 @@ def test_of_two_runs_at_once_one_has_the_folder(shelf: StoredSteps) -> None:
 
     def first(folder: Path, work: Path) -> Result:
         places["first"] = (folder, work)
-        shelf.take("step", Result, second, learns=True)
+        shelf.take("step", Result, second, timed=True)
         assert work.exists()  # the run that does not have it leaves it alone
         return _write(folder)
 
-    assert shelf.take("step", Result, first, learns=True).path.read_bytes() == b"graph"
+    assert shelf.take("step", Result, first, timed=True).path.read_bytes() == b"graph"
     assert places["first"][0] != places["first"][1]
     assert places["second"][0] == places["second"][1]
 
 
 def test_a_budget_belongs_to_what_learns(shelf: StoredSteps) -> None:
     hurried = StoredSteps(shelf.store, budget=60.0)
-    for learns, wanted in ((False, 1), (True, 2)):
+    for timed, wanted in ((False, 1), (True, 2)):
         paths = {
-            one.take("step", Result, lambda folder, _: _write(folder), learns=learns).path for one in (shelf, hurried)
+            one.take("step", Result, lambda folder, _: _write(folder), timed=timed).path for one in (shelf, hurried)
         }
         assert len(paths) == wanted
 
@@ -96,6 +96,6 @@ def test_clearing_counts_bytes(shelf: StoredSteps, tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        shelf.take("step", Result, interrupted, learns=True)
+        shelf.take("step", Result, interrupted, timed=True)
     assert clear_working_folders(tmp_path) == 1000
     assert not working_folders(tmp_path).exists()
