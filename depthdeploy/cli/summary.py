@@ -90,17 +90,22 @@ def _entry(folder: Path, report: Report) -> str:
 def show_outcome(console: Console, outcome: Outcome, *, verbose: bool) -> None:
     """One table a target, the folders, and the next command."""
     for result in outcome.results:
-        if result.report is None or result.folder is None:
-            continue
-        _show_report(console, result, result.report)
+        if result.report is not None:
+            _show_report(console, result, result.report)
         if verbose:
             show_steps(console, result)
-        if verbose and (plan := result.folder / "plan.txt").exists():
-            console.print(plan.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
-        console.print(f"\nResult   {result.folder}", highlight=False, markup=False, soft_wrap=True)
-        console.print(f"Report   {result.folder / 'report.md'}", highlight=False, markup=False, soft_wrap=True)
-        next_command = f"depthdeploy inspect {_entry(result.folder, result.report)}"
-        console.print(f"Next     {next_command}", highlight=False, markup=False, soft_wrap=True)
+        if result.report is not None and result.folder is not None:
+            _show_places(console, result.folder, result.report, verbose=verbose)
     failed = [result.target for result in outcome.results if result.error is not None]
     if failed:
         console.print(f"\n[bold red]Failed:[/bold red] {', '.join(failed)}", highlight=False)
+
+
+def _show_places(console: Console, folder: Path, report: Report, *, verbose: bool) -> None:
+    """The plan if it is wanted, where everything lies, and the next command."""
+    if verbose and (plan := folder / "plan.txt").exists():
+        console.print(plan.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
+    console.print(f"\nResult   {folder}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Report   {folder / 'report.md'}", highlight=False, markup=False, soft_wrap=True)
+    next_command = f"depthdeploy inspect {_entry(folder, report)}"
+    console.print(f"Next     {next_command}", highlight=False, markup=False, soft_wrap=True)

@@ -53,7 +53,7 @@ def calibrate(
         statistics = calibrated.statistics
         figures = f"{len(statistics.ranges)} ranges by {statistics.observer}"
         seen = f"{figures} over {statistics.images} photographs of {chosen.photoset.name}"
-        return None, "; ".join([*_phrases(calibrated.steps), seen])
+        return None, f"{_names(calibrated.steps)}{seen}"
 
     depends = (engine.calibration_inputs(legal.model, recipe, bench), versions_of("onnxruntime", "pillow", "onnx-ir"))
     calibrated = run.stage("calibrate", Calibrated, depends=depends, make=make, describe=describe)
@@ -85,9 +85,8 @@ def quantize(
         plan = quantized.plan
         counts = f"{len(plan.activations)} activations, {len(plan.weights)} weights" if plan else ""
         floats = f", {len(plan.floats)} nodes stay float" if plan and plan.floats else ""
-        steps = _phrases(quantized.findings.steps[len(calibrated.steps) :])
-        figures = f"{bench.scheme.weights} weights; {counts}{floats}"
-        return quantized.model.path.stat().st_size, "; ".join([figures, *steps])
+        steps = _names(quantized.findings.steps[len(calibrated.steps) :])
+        return quantized.model.path.stat().st_size, f"{steps}{bench.scheme.weights} weights; {counts}{floats}"
 
     depends = (
         (legal.target, legal.variant),
@@ -110,6 +109,7 @@ def _bench(legal: LegalModel, photographs: Photographs, goal: Destination, appro
     )
 
 
-def _phrases(steps: Iterable[StepRecord]) -> list[str]:
-    """What steps did, for the line of their stage."""
-    return [f"{record.step.partition('(')[0]}: {record.detail}" for record in steps]
+def _names(steps: Iterable[StepRecord]) -> str:
+    """Which algorithms ran, for the line of their stage; what each did is in the findings."""
+    names = ", ".join(record.step.partition("(")[0] for record in steps)
+    return f"{names}; " if names else ""

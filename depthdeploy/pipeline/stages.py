@@ -10,6 +10,7 @@ Every stage is a function of frozen values whose result is stored under the dige
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from depthdeploy.core.progress import Listener
@@ -92,6 +93,7 @@ def _compile_for(run: Run, inputs: Inputs, goal: Destination) -> TargetResult:
         if not _reaches(request, "quantize"):
             return nothing
         quantized = quantize(run, legal, calibrated, photographs, goal=goal, approach=inputs.approach)
+        nothing = replace(nothing, findings=quantized.findings)
         if not _reaches(request, "emulate"):
             return nothing
         emulated = target.emulate(run, network, quantized, photographs)
@@ -99,7 +101,7 @@ def _compile_for(run: Run, inputs: Inputs, goal: Destination) -> TargetResult:
         return nothing
     artifact = target.compile(run, quantized, goal)
     if not _reaches(request, "evaluate"):
-        return TargetResult(str(goal), artifact.folder, None, None)
+        return replace(nothing, folder=artifact.folder)
     evaluated = target.evaluate(run, network, artifact, goal, photographs)
     made = Made(quantized, emulated, artifact, evaluated)
     report = assemble(run, inputs, made=made, goal=goal)
