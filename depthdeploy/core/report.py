@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from depthdeploy.core.depth import DepthContract, InputContract
+from depthdeploy.core.findings import Findings
 from depthdeploy.core.metrics import Evaluation, Latency
 
 #: The version of ``report.json``; a change that breaks a reader raises the first number.
-REPORT_SCHEMA = "1.0"
+REPORT_SCHEMA = "1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,20 @@ class NetworkRecord:
 
 @dataclass(frozen=True, slots=True)
 class QuantizationRecord:
-    """How the network was quantized; counts of the plan, which lies beside the report as ``plan.txt``."""
+    """How the network was quantized; counts of the plan, which lies beside the report as ``plan.txt``.
+
+    Attributes:
+        precision: ``int8`` or ``int16``.
+        scheme: the target's number formats, by name.
+        weights_format: of the weights.
+        activations_format: of the activations.
+        observer: how ranges were chosen.
+        activations: how many activation tensors have a grid.
+        weights: how many weight tensors have one.
+        kept_float: the nodes that stay in float, and why.
+        recipe: which algorithms ran, by the recipe's name; empty in reports before schema 1.1.
+        findings: what they did, and what was found out about the network.
+    """
 
     precision: str
     scheme: str
@@ -89,6 +103,8 @@ class QuantizationRecord:
     activations: int
     weights: int
     kept_float: tuple[str, ...]
+    recipe: str = ""
+    findings: Findings = field(default_factory=Findings)
 
 
 @dataclass(frozen=True, slots=True)

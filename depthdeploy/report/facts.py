@@ -6,6 +6,7 @@ from typing import Final
 
 from depthdeploy.core.depth import DepthContract, InputContract
 from depthdeploy.core.report import Report
+from depthdeploy.report.findings import precision_words
 from depthdeploy.report.tables import Table
 
 #: A gap between the exact emulation and the artifact's own run above this many dB is the kernels' loss, and flagged.
@@ -25,7 +26,7 @@ def network_table(report: Report) -> Table:
         ("source", network.source),
         ("licence", network.licence or "not known"),
         ("target", f"{report.target}, variant {report.variant}" if report.variant else report.target),
-        ("precision", quantization.precision if quantization else "float"),
+        ("precision", precision_words(quantization)),
         ("parameters", f"{network.parameters:,}"),
         ("multiply-accumulates", f"{network.macs / 1e9:.3f} G ({network.macs:,})"),
         ("input", _input(network.input)),
@@ -44,6 +45,7 @@ def quantization_table(report: Report) -> Table:
     if plan is None:
         return Table("Quantization", ("", ""), ())
     rows = [
+        ("recipe", plan.recipe or "not known"),
         ("scheme", plan.scheme),
         ("weights", f"{plan.weights_format}, {plan.weights:,} tensors"),
         ("activations", f"{plan.activations_format}, {plan.activations:,} tensors"),

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from depthdeploy.core.report import Report
-from depthdeploy.report import facts
+from depthdeploy.report import facts, findings
 from depthdeploy.report.figures import Figure
 from depthdeploy.report.tables import Table, groups, metric_table, worst_table
 
 
-def report_markdown(report: Report, figures: Sequence[Figure] = ()) -> str:
+def report_markdown(report: Report, figures: Sequence[Figure] = (), charts: Sequence[Figure] = ()) -> str:
     """The whole report as GitHub-flavoured Markdown; the same report gives the same text.
 
     Args:
         report: what to write.
         figures: pictures beside it, by their path from the report's folder.
+        charts: charts of the quantization, likewise.
     """
-    return "\n".join([*_head(report), *_figures_of_merit(report), *_gallery(figures), *_provenance(report)]) + "\n"
+    parts = (_head(report), _figures_of_merit(report), _gallery(figures), _quantization(report, charts))
+    return "\n".join([line for part in (*parts, _provenance(report)) for line in part]) + "\n"
 
 
 def _head(report: Report) -> Iterator[str]:
-    precision = report.quantization.precision if report.quantization else "float"
+    precision = findings.precision_words(report.quantization)
     yield f"# {_text(report.network.name)} for {_text(f'{report.target} {report.variant}'.strip())}, {_text(precision)}"
     yield ""
     if report.command:
@@ -54,8 +56,19 @@ def _gallery(figures: Sequence[Figure]) -> Iterator[str]:
         yield from (f"![{_text(figure.caption)}](<{figure.path}>)", "", _text(figure.caption), "")
 
 
-def _provenance(report: Report) -> Iterator[str]:
+def _quantization(report: Report, charts: Sequence[Figure]) -> Iterator[str]:
     yield from rendered(facts.quantization_table(report))
+    if report.quantization is None:
+        return
+    found = report.quantization.findings
+    yield from rendered(findings.step_table(found))
+    yield from rendered(findings.sensitivity_table(found))
+    yield from rendered(findings.pareto_table(found))
+    for chart in charts:
+        yield from (f"![{_text(chart.caption)}](<{chart.path}>)", "", _text(chart.caption), "")
+
+
+def _provenance(report: Report) -> Iterator[str]:
     yield from rendered(facts.selection_table(report))
     yield from rendered(facts.stage_table(report))
     if not report.degradations:

@@ -8,20 +8,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from depthdeploy.core.findings import Findings
 from depthdeploy.core.gallery import GalleryItem
 from depthdeploy.core.report import Report
 from depthdeploy.errors import StorageError
+from depthdeploy.report.charts import charts
 from depthdeploy.report.figures import figures
+from depthdeploy.report.findings import sensitivity_csv
 from depthdeploy.report.json import report_json
 from depthdeploy.report.markdown import report_markdown
 
 _PICTURE: Final = re.compile(r"\d{2,}-.+\.png")
+_OPTIONAL: Final = ("charts/sensitivity.png", "charts/pareto.png", "sensitivity.csv")
 
 
 def write_report(report: Report, gallery: Sequence[GalleryItem], folder: Path) -> tuple[Path, ...]:
-    """Write ``maps/*.png``, ``report.json`` and ``report.md``.
+    """Write ``maps/*.png``, ``charts/*.png``, ``sensitivity.csv``, ``report.json`` and ``report.md``.
 
-    Pictures of an earlier report in the same folder (``maps/00-*.png``) that this one does not have are removed.
+    Charts and layers are there only when the quantizer found something to show. What an earlier report left in the same
+    folder under the names of ours (``maps/00-*.png``, ``charts/*.png``, ``sensitivity.csv``) and this one does not have
+    is removed.
 
     Args:
         report: what to write.
@@ -36,10 +42,13 @@ def write_report(report: Report, gallery: Sequence[GalleryItem], folder: Path) -
         ValueError: a figure is NaN or infinite.
     """
     pictures = figures(gallery)
+    found = report.quantization.findings if report.quantization else Findings()
+    drawn = charts(found)
     files = {
-        **{picture.path: picture.png for picture in pictures},
+        **{picture.path: picture.png for picture in (*pictures, *drawn)},
+        **({"sensitivity.csv": sensitivity_csv(found).encode()} if found.sensitivity else {}),
         "report.json": report_json(report).encode(),
-        "report.md": report_markdown(report, pictures).encode(),
+        "report.md": report_markdown(report, pictures, drawn).encode(),
     }
     try:
         for name, content in files.items():
@@ -47,6 +56,9 @@ def write_report(report: Report, gallery: Sequence[GalleryItem], folder: Path) -
         for old in (folder / "maps").glob("*.png"):
             if _PICTURE.fullmatch(old.name) and f"maps/{old.name}" not in files:
                 old.unlink()
+        for name in _OPTIONAL:
+            if name not in files:
+                (folder / name).unlink(missing_ok=True)
     except OSError as cause:
         raise StorageError(
             f"The report cannot be written to {folder}: {cause.strerror or cause}.",

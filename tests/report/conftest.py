@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from depthdeploy.core.depth import DepthContract, DepthKind, InputContract
+from depthdeploy.core.findings import Findings, ParetoPoint, Sensitivity, StepRecord
 from depthdeploy.core.gallery import GalleryItem
 from depthdeploy.core.metrics import Distribution, Evaluation, Evidence, ImageScore, Latency, MetricKind
 from depthdeploy.core.report import (
@@ -79,6 +80,28 @@ def all_evaluations() -> tuple[Evaluation, ...]:
     )
 
 
+def all_findings() -> Findings:
+    """Twelve layers, of which the third is the worst, and a search that took its second point."""
+    alone = (55.5, 48.25, 31.5, 62.0, 44.75, 58.0, 39.25, 70.0, 51.5, 66.0, 47.0, 150.0)
+    rows = tuple(
+        Sensitivity(
+            f"/layer{index}/Conv", "Conv", sqnr, 1 - 10 ** (-sqnr / 10), 45.0 - 1.25 * index, 0.9995, 1_000_000 * index
+        )
+        for index, sqnr in enumerate(alone)
+    )
+    steps = (
+        StepRecord("equalize", 1.25, "34 pairs of layers equalized"),
+        StepRecord("mixed-precision(sqnr_db=33.0)", 41.5, "1 node in fp32", ("not aimed at ordinal=1",)),
+        StepRecord("adaround", 300.0, "96 layers", (), "NVIDIA H200"),
+    )
+    pareto = (
+        ParetoPoint((), 1.0, 30.5, 99.25, chosen=False),
+        ParetoPoint(("/layer2/Conv",), 1.125, 34.25, 99.75, chosen=True),
+        ParetoPoint(("/layer2/Conv", "/layer6/Conv", "/layer4/Conv"), 1.5, 41.5, 99.875, chosen=False),
+    )
+    return Findings(steps, rows, pareto, "fp32")
+
+
 @pytest.fixture
 def report() -> Report:
     contract = InputContract(256, 256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), multiple=32)
@@ -110,6 +133,8 @@ def report() -> Report:
             activations=120,
             weights=90,
             kept_float=("/out/Resize",),
+            recipe="fast",
+            findings=all_findings(),
         ),
         selections=(
             SelectionRecord(

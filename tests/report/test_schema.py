@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from depthdeploy.core import findings
 from depthdeploy.core import report as records
 from depthdeploy.core.depth import DepthContract, InputContract
 from depthdeploy.core.metrics import Distribution, Evaluation, ImageScore, Latency
@@ -23,6 +24,10 @@ CLASSES: dict[str, type] = {
     "depthContract": DepthContract,
     "network": records.NetworkRecord,
     "quantization": records.QuantizationRecord,
+    "findings": findings.Findings,
+    "step": findings.StepRecord,
+    "sensitivity": findings.Sensitivity,
+    "paretoPoint": findings.ParetoPoint,
     "selection": records.SelectionRecord,
     "distribution": Distribution,
     "imageScore": ImageScore,

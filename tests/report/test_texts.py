@@ -29,7 +29,8 @@ def test_report_json(report: Report) -> None:
 
 def test_report_markdown(report: Report) -> None:
     figure = Figure("maps/00-a.png", "indoor/a.jpg (the worst). int8: error 1.00 %.", b"")
-    check("report.md", report_markdown(report, [figure]))
+    chart = Figure("charts/pareto.png", "SQNR against estimated time.", b"")
+    check("report.md", report_markdown(report, [figure], [chart]))
 
 
 def test_a_float_report_that_does_not_run_here(report: Report) -> None:

@@ -19,7 +19,8 @@ def test_the_files_and_what_they_name(report: Report, gallery: tuple[GalleryItem
     folder = tmp_path / "new" / "out"
     written = write_report(report, gallery, folder)
     assert [path.relative_to(folder).as_posix() for path in written] == [
-        "maps/00-indoor-a.png", "maps/01-tr-s-l-ng-name.png", "report.json", "report.md",
+        "maps/00-indoor-a.png", "maps/01-tr-s-l-ng-name.png", "charts/sensitivity.png", "charts/pareto.png",
+        "sensitivity.csv", "report.json", "report.md",
     ]  # fmt: skip
     assert sorted(path for path in folder.rglob("*") if path.is_file()) == sorted(written)
     text = (folder / "report.md").read_text("utf-8")
@@ -49,7 +50,7 @@ def test_a_full_disk_leaves_the_old_report_whole(
     with pytest.raises(StorageError, match="No space left"):
         write_report(replace(report, version="9"), (), tmp_path)
     assert (tmp_path / "report.json").read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "report.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["charts", "report.json", "report.md", "sensitivity.csv"]
 
 
 def test_a_folder_that_is_a_file(report: Report, tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_reading_needs_a_report_of_this_schema(report: Report, tmp_path: Path) -
     faults = [
         ("{", "is not JSON"),
         ("[]", "names no schema version"),
-        (json.dumps({**whole, "schema": "2.0"}), "schema version 2.0; this depthdeploy reads 1.0"),
+        (json.dumps({**whole, "schema": "2.0"}), "schema version 2.0; this depthdeploy reads 1.1"),
         (json.dumps({**whole, "colour": 1}), "colour"),
         (json.dumps({**whole, "network": {**whole["network"], "opset": "x"}}), "network.opset"),
         (json.dumps({key: value for key, value in whole.items() if key != "target"}), "target"),
