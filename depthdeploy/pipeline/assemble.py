@@ -140,6 +140,8 @@ def _quantization(quantized: QuantizedModel, goal: Destination, approach: Approa
         activations=len(plan.activations),
         weights=len(plan.weights),
         kept_float=tuple(str(line) for line in plan.floats),
+        recipe=quantized.recipe,
+        findings=quantized.findings,
     )
 
 

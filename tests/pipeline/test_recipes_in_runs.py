@@ -256,6 +256,9 @@ def test_the_report_concedes_what_was_asked_and_not_done(ask: Ask) -> None:
     assert told.remarks.count(few) == 1
     assert few not in result.report.remarks
     assert [record.device for record in result.findings.steps] == ["cpu"]
+    record = result.report.quantization
+    assert record is not None
+    assert (record.recipe, record.observer, record.findings) == ("mine.toml", "minmax", result.findings)
 
 
 def test_fewer_photographs_than_a_recipe_is_meant_for(ask: Ask) -> None:
