@@ -15,10 +15,14 @@ from depthdeploy.core.progress import Progress, silent
 from depthdeploy.core.quant import Statistics, TensorRange
 from depthdeploy.errors import CalibrationError, QuantizationError
 from depthdeploy.quantization import topology
-from depthdeploy.quantization.observers import Extremes, Observer
+from depthdeploy.quantization.distance import layers_behind
+from depthdeploy.quantization.observers import Extremes, MinMax, Observer
 from depthdeploy.quantization.outlets import Outlets
 from depthdeploy.quantization.side_by_side import in_order
 from depthdeploy.quantization.taps import Sample, Taps, tapped
+
+#: Layers with weights at the end of a network whose inputs and outputs are not clipped.
+UNCLIPPED = 2
 
 
 def activation_tensors(model: OnnxModel | ir.Model) -> tuple[str, ...]:
@@ -50,6 +54,7 @@ def observe(
     calibration_digest: str,
     images: int,
     number_format: NumberFormat | None = None,
+    unclipped: int = UNCLIPPED,
     progress: Progress = silent,
 ) -> Statistics:
     """Run the graph once over the photographs and gather the range of every activation.
@@ -58,6 +63,9 @@ def observe(
     and memory does not depend on their number. Observers that count values see every third row and column (token) of
     large tensors, and the exact extremes of all.
 
+    Just before the output every observer gives way to min-max: no layer is left that would average what clipping takes
+    from the largest depths. Of three depth networks one gains 6 dB SQNR by this, two lose less than 0.1 dB.
+
     Args:
         model: the legal graph.
         tensors: one input tensor per photograph, shaped as the graph's input; read once, as they are needed.
@@ -65,6 +73,7 @@ def observe(
         calibration_digest: the digest of the calibration set, kept in the result.
         images: how many photographs there are, for the progress.
         number_format: how activations will be stored; observers that weigh rounding against clipping need it.
+        unclipped: tensors with at most so many layers with weights behind them get min-max ranges; none if negative.
         progress: told after every photograph.
 
     Raises:
@@ -74,7 +83,9 @@ def observe(
         ModelError: ONNX Runtime refuses the graph.
     """
     names = activation_tensors(model)
-    states = {name: observer.start(number_format) for name in names}
+    behind = layers_behind(topology.load(model).graph)
+    rules = {name: MinMax() if behind.get(name, unclipped + 1) <= unclipped else observer for name in names}
+    states = {name: rule.start(number_format) for name, rule in rules.items()}
     spans = {name: Extremes() for name in names}
     seen = 0
     last: NDArray[np.generic] | None = None
@@ -95,7 +106,9 @@ def observe(
         )
     ranges = {name: TensorRange(name, *state.range(), seen) for name, state in states.items()}
     level = [name for name, span in spans.items() if span.range()[0] == span.range()[1]]
-    return Statistics(observer.name, ranges, seen, calibration_digest, _constant(model, level, last))
+    ended = any(rule.name != observer.name for rule in rules.values())
+    name = f"{observer.name}, minmax at the output" if ended else observer.name
+    return Statistics(name, ranges, seen, calibration_digest, _constant(model, level, last))
 
 
 def require_enough(images: int, wanted: int, *, allowed: bool) -> None:

@@ -21,7 +21,8 @@ def expected_error(counts: Vector, edges: Vector, grid: Grid, norm: float = 2.0)
 
     A bin's mean is the difference of the antiderivative at its edges. Between the ends of the grid every whole step
     adds ``2 (step/2)^(norm+1) / (norm+1)``, beyond them the distance to the end counts. Because the grid holds 0, its
-    points are the multiples of the step, whatever its zero point.
+    points are the multiples of the step, whatever its zero point. A bin without width holds one value, as behind a
+    ``Clip``.
 
     Args:
         counts: ``[n]``, how many values a bin holds.
@@ -38,7 +39,8 @@ def expected_error(counts: Vector, edges: Vector, grid: Grid, norm: float = 2.0)
     whole = 2 * 0.5**power * nearest
     integral = whole + (rest**2 * rest if norm == 2 else np.sign(rest) * np.abs(rest) ** power)
     width = np.diff(steps)
-    means = np.divide(np.diff(integral), width * power, out=np.zeros_like(width), where=width > 0)
+    means = np.abs(rest[1:]) ** norm
+    np.divide(np.diff(integral), width * power, out=means, where=width > 0)
     return float(counts @ means) / float(counts.sum()) * float(scale**norm)
 
 
