@@ -106,7 +106,7 @@ class MixedPrecision:
             conceded = (*conceded, f"{goal} was not reached: {_figures(points[chosen])} is the best that was found")
         findings = replace(draft.findings, pareto=frontier(points, chosen), escape=escape.name)
         figures = f"{_figures(points[chosen])}, from {_figures(points[frozenset()])}"
-        detail = f"{len(chosen)} nodes in {escape.name} for {goal}: {figures}"
+        detail = f"{len(points[chosen].escaped)} nodes in {escape.name} for {goal}: {figures}"
         return Refined(replace(draft, plan=trials.plan(chosen), findings=findings), detail, conceded)
 
 
@@ -198,7 +198,7 @@ def _best(points: dict[Nodes, ParetoPoint], goal: Goal) -> Nodes:
 def frontier(points: dict[Nodes, ParetoPoint], chosen: Nodes) -> tuple[ParetoPoint, ...]:
     """The measured plans of which none is both cheaper and closer to FP32, by cost; the first and the chosen stay."""
     kept: list[ParetoPoint] = []
-    for escaped, point in sorted(points.items(), key=lambda item: (item[1].cost, -item[1].sqnr_db)):
+    for escaped, point in sorted(points.items(), key=lambda item: (item[1].cost, -item[1].sqnr_db, item[0] != chosen)):
         if escaped == chosen or not kept or point.sqnr_db > max(one.sqnr_db for one in kept):
             kept.append(replace(point, chosen=escaped == chosen))
     return tuple(kept)

@@ -18,6 +18,7 @@ from depthdeploy.inference import OnnxSession
 from depthdeploy.operations import work_of
 from depthdeploy.quantization import topology
 from depthdeploy.quantization.constants import carried
+from depthdeploy.quantization.placement import place
 from depthdeploy.quantization.plan import make_plan
 from depthdeploy.quantization.qdq import write_pairs
 from depthdeploy.quantization.workbench import Draft, Workbench
@@ -59,7 +60,7 @@ class Trials:
         """
         graph = topology.load(draft.model)
         work = {topology.label(node): work_of(node) for node in topology.computing(graph.graph)}
-        integers = frozenset(work) - {line.node for line in draft.plan.floats}
+        integers = frozenset(topology.label(node) for node in place(graph.graph, bench.scheme).nodes)
         reference = OnnxSession(bench.reference.path)
         photographs = tuple(bench.photographs.first(images))
         expected = tuple(reference.predict(photo) for photo in photographs)
@@ -92,12 +93,16 @@ class Trials:
                 delta1.append(scores["delta1"])
             except EvaluationError:  # no scale brings the two together: no pixel is within any factor
                 delta1.append(0.0)
-        cost = self.cost(escaped, plan)
-        return ParetoPoint(tuple(sorted(escaped)), cost, float(np.mean(sqnr)), float(np.mean(delta1)), chosen=False)
+        left = self.left(escaped, plan)
+        figures = float(np.mean(sqnr)), float(np.mean(delta1))
+        return ParetoPoint(tuple(sorted(left)), self.cost(left), *figures, chosen=False)
 
-    def cost(self, escaped: Nodes, plan: QuantPlan) -> float:
-        """Time relative to the draft's plan, by operations: of the nodes that left, and of those that had to follow."""
-        followed = {line.node for line in plan.floats} & self.integers
-        base = sum(self.work[node] for node in self.integers)
-        extra = sum(self.work[node] for node in (escaped & self.integers) | followed)
+    def left(self, escaped: Nodes, plan: QuantPlan) -> Nodes:
+        """The nodes that left the scheme, and those that had to follow: a sum with a float operand is float too."""
+        before = {line.node for line in self.draft.plan.floats}
+        return (escaped | ({line.node for line in plan.floats} - before)) & self.integers
+
+    def cost(self, left: Nodes) -> float:
+        """Time relative to the draft's plan, by operations."""
+        base, extra = (sum(self.work[node] for node in nodes) for nodes in (self.integers, left))
         return 1.0 + (self.escape.cost - 1.0) * extra / base

@@ -105,7 +105,7 @@ def test_the_wider_form_wins_and_equals_must_agree(store: Store, photos: list[Ar
     plan = make_plan(model, statistics, scheme(), {"expand": twelve, "depthwise": INT16})
     assert (widths(plan)["stem"], widths(plan)["expand_act"]) == (12, 16)
     signed = Escape("s16", NumberFormat(16, True, True, Granularity.TENSOR, 16), 2.0, "test")
-    with pytest.raises(QuantizationError, match="expand_act is asked for as uint16 .* and as int16"):
+    with pytest.raises(QuantizationError, match=r"expand_act is asked for as uint16 .* and as int16"):
         make_plan(model, statistics, scheme(), {"expand": INT16, "depthwise": signed})
 
 
