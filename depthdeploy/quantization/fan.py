@@ -128,7 +128,7 @@ def _fan(source: ir.Node | Projection, origin: ir.Value, axis: int, *, computing
         layer = projection(reading.node) if reading.index == 0 else None
         channels = None if layer is None else reading.along(layer.channel_axis)
         if layer is None or channels is None:
-            free[np.unique(reading.channels)] = False
+            free[reading.held] = False
         else:
             readers.append(Reader(layer, channels, reading.through))
     return Fan(source, origin, free, tuple(readers)) if readers and free.any() else None

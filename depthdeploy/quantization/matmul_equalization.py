@@ -118,13 +118,10 @@ def _products(graph: ir.Graph) -> Iterator[_Product]:
 
 
 def _operands(layer: Projection) -> Iterator[_Operand]:
-    found = [
-        (reading, frozenset(np.unique(reading.channels).tolist()))
-        for reading in readings(layer.result, layer.channel_axis)
-    ]
-    for reading, _ in found:
+    found = readings(layer.result, layer.channel_axis)
+    for reading in found:
         if reading.node is not None and reading.node.op_type == "MatMul" and reading.channels.ndim > 1:
-            others = (channels for other, channels in found if other is not reading)
+            others = (other.held.tolist() for other in found if other is not reading)
             yield _Operand(layer, reading, frozenset[int]().union(*others))
 
 

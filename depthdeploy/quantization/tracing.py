@@ -36,6 +36,12 @@ class Reading:
     channels: Channels
     through: frozenset[str] = frozenset()
 
+    @property
+    def held(self) -> Channels:
+        """The channels that occur, in rising order."""
+        once = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in self.channels.strides)
+        return np.unique(self.channels[once])  # what is broadcast need not be searched
+
     def along(self, axis: int) -> Channels | None:
         """The channel of the origin at each index of one dimension; ``None`` where it depends on the others too."""
         rows = np.moveaxis(self.channels, axis, -1).reshape(-1, self.channels.shape[axis])

@@ -313,3 +313,28 @@ def test_equal_ranges_stay(tmp_path: Path) -> None:
 def test_settings_outside_their_range_are_refused(make: Callable[[], Preparation]) -> None:
     with pytest.raises(ValueError, match="must"):
         make()
+
+
+@pytest.mark.parametrize("pads", [0, 1])
+def test_a_shift_is_not_absorbed_where_an_image_is_padded_with_zeros(pads: int, tmp_path: Path) -> None:
+    proto = build(
+        f"""g (float[1,3,4,4] image) => (float[1,1,{2 + 2 * pads},{2 + 2 * pads}] depth)
+        <float[3] one_gain, float[3] beta, float[1,3,3,3] w, int64[3] flat = {{1, 3, 16}},
+         int64[4] map_shape = {{1, 3, 4, 4}}>
+        {{
+            columns = Reshape (image, flat)
+            tokens = Transpose <perm=[0,2,1]> (columns)
+            norm = LayerNormalization (tokens, one_gain, beta)
+            turned = Transpose <perm=[0,2,1]> (norm)
+            map = Reshape (turned, map_shape)
+            conv = Conv <pads=[{pads},{pads},{pads},{pads}]> (map, w)
+            depth = Relu (conv)
+        }}"""
+    )
+    model = canonical(proto, tmp_path)
+    prepared = LayerNormAbsorption()(model, bench(model, tmp_path)).model
+    assert (prepared is model) is bool(pads)
+    assert difference(model, prepared) < 1e-5
+    smoothed = SmoothQuant(images=2)(model, bench(model, tmp_path)).model
+    assert smoothed is not model
+    assert difference(model, smoothed) < 1e-5
