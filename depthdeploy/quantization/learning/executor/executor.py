@@ -99,13 +99,19 @@ class Executor:
         batch = self._batch(given)
         run = Run(self._constants, batch, on_value, on_constant, parameters or {})
         values: Values = {
-            name: (tensor.to(self.device), batch > 1 and name not in self._numbers) for name, tensor in given.items()
+            name: (self._placed(tensor), batch > 1 and name not in self._numbers) for name, tensor in given.items()
         }
         if segments > 1 and torch.is_grad_enabled():
             run.in_segments(plan, values, segments)
         else:
             run.all(plan.steps, plan.dead, values)
         return {name: values[name][0] if name in values else self._constants.on_device(name) for name in names}
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        """On the device; images channels last on a CPU, where convolutions are several times faster that way."""
+        if self.device.type == "cpu" and tensor.ndim == 4:
+            return tensor.to(self.device, memory_format=torch.channels_last)
+        return tensor.to(self.device)
 
     def _schedule(self, given: frozenset[str], wanted: tuple[str, ...]) -> Schedule:
         key = (given, wanted)

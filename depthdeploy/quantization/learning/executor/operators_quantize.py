@@ -43,7 +43,9 @@ def dequantize(attributes: Attributes, x: Tensor, scale: Tensor, zero: Tensor | 
 
 def _axis(attributes: Attributes, rank: int, call: Call) -> list[int]:
     scale = call.inputs[1]
-    return [attributes.integer("axis", 1)] if scale is not None and scale.numel() > 1 else []
+    if scale is None or scale.numel() == 1:
+        return []
+    return [0] if attributes.integer("block_size", 0) else [attributes.integer("axis", 1)]  # blocks have all axes
 
 
 OPERATORS: Registry = {
