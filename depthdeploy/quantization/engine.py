@@ -12,58 +12,20 @@ everything that it depends on, so that an interrupted recipe goes on with the st
 from __future__ import annotations
 
 import math
-import shutil
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol, TypeVar
 
-from depthdeploy.core.digest import digest_of
 from depthdeploy.core.findings import Findings, StepRecord
 from depthdeploy.core.model import LegalModel, OnnxModel, QuantizedModel
 from depthdeploy.core.quant import Statistics
-from depthdeploy.core.recipe import Recipe, Step
+from depthdeploy.core.recipe import Recipe
 from depthdeploy.core.scheme import Scheme
 from depthdeploy.quantization import algorithms
 from depthdeploy.quantization.calibrate import observe, require_enough
 from depthdeploy.quantization.observers import parse_observer
 from depthdeploy.quantization.plan import make_plan
 from depthdeploy.quantization.qdq import apply_plan
+from depthdeploy.quantization.steps import NoShelf, Shelf, prepare_once, preparing, refine_once, refining
 from depthdeploy.quantization.workbench import Deadline, Draft, Workbench
-
-T = TypeVar("T")
-
-
-class Shelf(Protocol):
-    """Where the results of steps lie."""
-
-    def take(self, depends: object, kind: type[T], make: Callable[[Path, Path], T], *, timed: bool) -> T:
-        """The result that lies there, or the one that ``make`` computes.
-
-        Args:
-            depends: everything that the result depends on.
-            kind: its frozen type.
-            make: computes it from two folders: where the result's graph must lie, and where the algorithm works.
-            timed: whether the time budget applies, and the second should outlive an interruption.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class NoShelf:
-    """Every step is computed, in a folder of its own that the same step finds again.
-
-    Attributes:
-        folder: the parent of the steps' folders.
-    """
-
-    folder: Path
-
-    def take(self, depends: object, kind: type[T], make: Callable[[Path, Path], T], *, timed: bool) -> T:
-        """What ``make`` computes."""
-        place = self.folder / f"step-{digest_of(depends)[:16]}"
-        place.mkdir(parents=True, exist_ok=True)
-        return make(place, place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +41,6 @@ class Calibrated:
     model: OnnxModel
     statistics: Statistics
     steps: tuple[StepRecord, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedStep:
-    """What one preparation gave, as it lies on the shelf."""
-
-    model: OnnxModel
-    record: StepRecord
-
-
-@dataclass(frozen=True, slots=True)
-class RefinedStep:
-    """What one refinement gave, as it lies on the shelf; its draft tells of no steps."""
-
-    draft: Draft
-    record: StepRecord
 
 
 def quantize(
@@ -174,22 +120,10 @@ def prepare(
     place = shelf or NoShelf(bench.folder)
     records: list[StepRecord] = []
     for step in recipe.prepare:
-        done = _prepare_once(model, step, bench, place)
+        done = prepare_once(model, step, bench, place)
         model = done.model
         records.append(done.record)
     return model, tuple(records)
-
-
-def _prepare_once(model: OnnxModel, step: Step, bench: Workbench, shelf: Shelf) -> PreparedStep:
-    algorithm = algorithms.preparation(step)
-
-    def make(folder: Path, work: Path) -> PreparedStep:
-        since = time.perf_counter()
-        made = algorithm(model, replace(bench, folder=work))
-        record = StepRecord(str(step), time.perf_counter() - since, made.detail)
-        return PreparedStep(_moved(made.model, work, folder), record)
-
-    return shelf.take(_preparing(model, step, bench), PreparedStep, make, timed=False)
 
 
 def refine(draft: Draft, recipe: Recipe, bench: Workbench, shelf: Shelf | None = None) -> Draft:
@@ -204,7 +138,7 @@ def refine(draft: Draft, recipe: Recipe, bench: Workbench, shelf: Shelf | None =
     for step in recipe.refine:
         timed = algorithms.REFINEMENTS[step.algorithm].timed
         share = _share(bench.deadline, waiting) if timed else Deadline()
-        done = _refine_once(draft, step, replace(bench, deadline=share), place)
+        done = refine_once(draft, step, replace(bench, deadline=share), place)
         steps = (*draft.findings.steps, done.record)
         draft = replace(done.draft, findings=replace(done.draft.findings, steps=steps))
         waiting -= timed
@@ -215,71 +149,15 @@ def _share(deadline: Deadline, steps: int) -> Deadline:
     return Deadline.within(deadline.left / steps if math.isfinite(deadline.ends) else None)
 
 
-def _refine_once(draft: Draft, step: Step, bench: Workbench, shelf: Shelf) -> RefinedStep:
-    entry = algorithms.REFINEMENTS[step.algorithm]
-    algorithm = algorithms.refinement(step)
-    start = _without_steps(draft)
-
-    def make(folder: Path, work: Path) -> RefinedStep:
-        since = time.perf_counter()
-        done = algorithm(start, replace(bench, folder=work, scheme=_visible(bench.scheme, entry)))
-        better = _without_steps(replace(done.draft, model=_moved(done.draft.model, work, folder)))
-        device = algorithms.describe_device(bench.device) if entry.learns else ""
-        seconds = time.perf_counter() - since
-        return RefinedStep(better, StepRecord(str(step), seconds, done.detail, done.degradations, device))
-
-    state = (start.model.meaning, start.statistics, start.plan, start.findings)
-    return shelf.take((state, _refining(step, bench)), RefinedStep, make, timed=entry.timed)
-
-
-def _without_steps(draft: Draft) -> Draft:
-    return replace(draft, findings=replace(draft.findings, steps=()))
-
-
-def _moved(model: OnnxModel, work: Path, folder: Path) -> OnnxModel:
-    """The graph in the folder of results; one that lies elsewhere, since a step left it as it was, stays there."""
-    if work == folder or model.path.parent != work:
-        return model
-    for name in (model.path.name, f"{model.path.name}.data"):
-        if (work / name).exists():
-            shutil.move(work / name, folder / name)
-    return replace(model, path=folder / model.path.name)
-
-
 def calibration_inputs(model: OnnxModel, recipe: Recipe, bench: Workbench) -> object:
     """Everything that :func:`calibrate` depends on, to store its result under."""
     seen = (bench.photographs.digest, len(bench.photographs), parse_observer(recipe.observer).name)
-    steps = [_preparing(model, step, bench) for step in recipe.prepare]
+    steps = [preparing(model, step, bench) for step in recipe.prepare]
     return model.meaning, seen, bench.scheme.activations, steps
 
 
 def refinement_inputs(calibrated: Calibrated, recipe: Recipe, bench: Workbench) -> object:
     """Everything that :func:`finish` depends on besides the legal graph, to store its result under."""
-    steps = [_refining(step, bench) for step in recipe.refine]
+    steps = [refining(step, bench) for step in recipe.refine]
     narrow = narrowed(bench.scheme, recipe)
     return calibrated.model.meaning, calibrated.statistics, narrow, steps, recipe.name
-
-
-def _preparing(model: OnnxModel, step: Step, bench: Workbench) -> object:
-    own = algorithms.identity(algorithms.PREPARATIONS[step.algorithm], algorithms.preparation(step))
-    scheme = bench.scheme
-    formats = (scheme.weights, scheme.activations, scheme.operators, scheme.quantize_output)
-    return "prepare", own, model.meaning, formats, _surroundings(bench)
-
-
-def _refining(step: Step, bench: Workbench) -> object:
-    entry = algorithms.REFINEMENTS[step.algorithm]
-    own = algorithms.identity(entry, algorithms.refinement(step))
-    device = bench.device if entry.learns else ""
-    limits = bench.limits if entry.aims else ()
-    return "refine", own, _visible(bench.scheme, entry), device, limits, _surroundings(bench)
-
-
-def _visible(scheme: Scheme, entry: algorithms.Algorithm) -> Scheme:
-    """What a refinement may see of a scheme: targets that differ in the rest share its result."""
-    return replace(scheme, source="", escapes=scheme.escapes if entry.aims else ())
-
-
-def _surroundings(bench: Workbench) -> object:
-    """What every algorithm may look at."""
-    return bench.reference.meaning, bench.photographs.digest, len(bench.photographs), bench.seed
