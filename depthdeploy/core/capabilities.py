@@ -64,7 +64,10 @@ class _Table:
         return key in self._raw
 
     def number(self, key: str) -> float:
-        return float(self.take(key, float if isinstance(self._raw.get(key), float) else int))
+        value = self.take(key, object)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.error(key, "a number", repr(value))
+        return float(value)
 
     def optional_int(self, key: str) -> int | None:
         return self.take(key, int) if key in self._raw else None

@@ -101,3 +101,61 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, named: str) -> N
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="cannot be read"):
         load_capabilities(tmp_path / "capabilities.toml")
+
+
+ESCAPES = """
+[[schemes.w7.escapes]]
+name = "fp32"
+cost = 3
+source = "a run"
+
+[[schemes.w7.escapes]]
+name = "int16"
+cost = 1.5
+source = "the manual, page 9"
+[schemes.w7.escapes.activations]
+bits = 16
+signed = false
+symmetric = false
+granularity = "tensor"
+container = 16
+
+[[operators]]
+names = ["Conv", "Resize"]"""
+
+
+def with_escapes(tmp_path: Path, old: str = "", new: str = "") -> Path:
+    text = GOOD.replace('\n[[operators]]\nnames = ["Conv", "Resize"]', ESCAPES, 1)
+    assert ESCAPES in text
+    assert old in text
+    path = tmp_path / "capabilities.toml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def test_escapes_are_read_the_cheapest_first(tmp_path: Path) -> None:
+    cheap, dear = load_capabilities(with_escapes(tmp_path)).variants["one"].schemes["int8"].escapes
+    assert (cheap.name, cheap.cost, cheap.source) == ("int16", 1.5, "the manual, page 9")
+    assert cheap.activations is not None
+    assert (cheap.activations.bits, cheap.activations.container) == (16, 16)
+    assert (dear.name, dear.cost, dear.activations) == ("fp32", 3.0, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("cost = 3", "cost = 1", r"schemes\.w7\.escapes\[0\]\.cost: expected a number above 1, found 1"),
+        ("cost = 3", 'cost = "much"', r"escapes\[0\]\.cost: expected a number, found 'much'"),
+        ('name = "int16"', 'name = "fp32"', r"schemes\.w7\.escapes: expected every name once"),
+        ("cost = 1.5", "cost = 1.5\nspeed = 2", r"escapes\[1\]\.speed: expected one of .*, found an unknown key"),
+        ("opset = [13, 21]", "opset = [13, 20]", r"opset: expected 21, as the 16-bit escape of scheme w7 needs"),
+        (
+            'granularity = "tensor"\ncontainer = 16',
+            'granularity = "channel"\ncontainer = 16',
+            r"escapes\[1\]\.activations\.granularity: expected tensor, found 'channel'",
+        ),
+    ],
+)
+def test_a_wrong_escape_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        load_capabilities(with_escapes(tmp_path, old, new))
