@@ -82,8 +82,7 @@ def observe(
         UsageError: the observer needs the number format and got none.
         ModelError: ONNX Runtime refuses the graph.
     """
-    names = activation_tensors(model)
-    behind = layers_behind(topology.load(model).graph)
+    names, behind = _observed(model)
     rules = {name: MinMax() if behind.get(name, unclipped + 1) <= unclipped else observer for name in names}
     states = {name: rule.start(number_format) for name, rule in rules.items()}
     spans = {name: Extremes() for name in names}
@@ -109,6 +108,12 @@ def observe(
     ended = any(rule.name != observer.name for rule in rules.values())
     name = f"{observer.name}, minmax at the output" if ended else observer.name
     return Statistics(name, ranges, seen, calibration_digest, _constant(model, level, last))
+
+
+def _observed(model: OnnxModel) -> tuple[tuple[str, ...], Mapping[str, int]]:
+    """What is observed, and how many layers are behind it."""
+    stored = topology.load(model)
+    return activation_tensors(stored), layers_behind(stored.graph)
 
 
 def require_enough(images: int, wanted: int, *, allowed: bool) -> None:
