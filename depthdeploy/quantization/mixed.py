@@ -106,7 +106,8 @@ class MixedPrecision:
             conceded = (*conceded, f"{goal} was not reached: {_figures(points[chosen])} is the best that was found")
         findings = replace(draft.findings, pareto=frontier(points, chosen), escape=escape.name)
         figures = f"{_figures(points[chosen])}, from {_figures(points[frozenset()])}"
-        detail = f"{len(points[chosen].escaped)} nodes in {escape.name} for {goal}: {figures}"
+        count = len(points[chosen].escaped)
+        detail = f"{count} {'node' if count == 1 else 'nodes'} in {escape.name} for {goal}: {figures}"
         return Refined(replace(draft, plan=trials.plan(chosen), findings=findings), detail, conceded)
 
 
