@@ -2,8 +2,9 @@
 
 The layers are visited in order. The float activations that live at a layer's end are kept for every photograph and
 brought forward from layer to layer, so that a layer costs one run of the layers behind it and no more. Noise powers
-of single layers add up to that of the whole network, nearly (Lin et al. 2016, "Fixed Point Quantization of Deep
-Convolutional Networks", section 3): this is what makes them a ranking.
+of single layers add up to that of the whole network, roughly (Lin et al. 2016, "Fixed Point Quantization of Deep
+Convolutional Networks"): for three depth networks the sum was 0.1, 1.2 and 2.9 dB off, since errors of weights shift
+means and do not cancel. This is enough for a ranking; what a plan loses is measured.
 """
 
 from __future__ import annotations
