@@ -1,0 +1,215 @@
+"""Equalization across layers: the same function, finer grids, and what is left alone."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from numpy.typing import NDArray
+
+from depthdeploy.core.grid import Granularity, NumberFormat
+from depthdeploy.core.model import LegalModel, OnnxModel
+from depthdeploy.core.scheme import Scheme
+from depthdeploy.graph.canonicalize import canonicalize
+from depthdeploy.inference import OnnxSession
+from depthdeploy.quantization import topology
+from depthdeploy.quantization.calibrate import observe
+from depthdeploy.quantization.channel_groups import channel_groups
+from depthdeploy.quantization.equalize import Equalize
+from depthdeploy.quantization.observers import MinMax
+from depthdeploy.quantization.plan import make_plan
+from depthdeploy.quantization.qdq import apply_plan
+from depthdeploy.quantization.workbench import Workbench
+from depthdeploy.testing import graphs
+from depthdeploy.testing.graph_text import build
+from depthdeploy.testing.laws import assert_same_function
+
+Store = Callable[[onnx.ModelProto], OnnxModel]
+Legal = Callable[[OnnxModel], LegalModel]
+Tensor = NDArray[np.float32]
+
+W8A8 = Scheme(
+    "u8s8",
+    NumberFormat(8, True, True, Granularity.CHANNEL),
+    NumberFormat(8, False, False, Granularity.TENSOR),
+    frozenset({"Add", "Conv", "Pad", "Resize"}),
+)
+
+
+@dataclass(frozen=True)
+class Photographs:
+    tensors: list[Tensor]
+    digest: str = "drawn"
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def first(self, count: int | None = None) -> Iterator[Tensor]:
+        return iter(self.tensors[:count])
+
+
+@pytest.fixture
+def bench(tmp_path: Path, photos: list[Tensor]) -> Callable[[OnnxModel], Workbench]:
+    def made(model: OnnxModel, scheme: Scheme = W8A8) -> Workbench:
+        return Workbench(model, scheme, Photographs(photos), tmp_path / "bench")
+
+    return made
+
+
+def canonical(proto: onnx.ModelProto) -> onnx.ModelProto:
+    model = ir.from_proto(proto)
+    canonicalize(model)
+    return ir.to_proto(model)
+
+
+def sqnr(model: OnnxModel, prepared: OnnxModel, legal: LegalModel, photos: list[Tensor], out: Path) -> float:
+    statistics = observe(prepared, photos, observer=MinMax(), calibration_digest="drawn", images=len(photos))
+    plan = make_plan(prepared, statistics, W8A8)
+    quantized = apply_plan(replace(legal, model=prepared), plan, out)
+    reference, exact = OnnxSession(model.path), OnnxSession(quantized.model.path, exact=True)
+    pairs = [(reference.predict(photo).astype(np.float64), exact.predict(photo)) for photo in photos]
+    noise = sum(float(((wanted - found) ** 2).sum()) for wanted, found in pairs)
+    return 10 * float(np.log10(sum(float((wanted**2).sum()) for wanted, _ in pairs) / noise))
+
+
+UNEVEN = """
+    uneven (float[1,3,32,32] image) => (float[1,1,32,32] depth)
+    <float[16,3,3,3] w1_uneven, float[16] b1, float[16,1,3,3] w2, float[16] b2, float[16,16,1,1] w3, float[16] b3,
+     float[1,16,1,1] w_head, float[1] b_head, float zero = {0}, float ceiling = {6}>
+    {
+        conv1 = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (image, w1_uneven, b1)
+        act1 = ACTIVATION
+        conv2 = Conv <kernel_shape=[3,3], pads=[1,1,1,1], group=16> (act1, w2, b2)
+        act2 = Relu (conv2)
+        conv3 = Conv <kernel_shape=[1,1]> (act2, w3, b3)
+        sum = Add (conv3, act2)
+        depth = Conv <kernel_shape=[1,1]> (sum, w_head, b_head)
+    }"""
+RELU, RELU6 = "Relu (conv1)", "Clip (conv1, zero, ceiling)"
+
+
+def uneven(activation: str = RELU) -> onnx.ModelProto:
+    return build(UNEVEN.replace("ACTIVATION", activation))
+
+
+@pytest.mark.parametrize("rule", ["noise", "weights"])
+@pytest.mark.parametrize("name", sorted(graphs.all_graphs()))
+def test_every_graph_keeps_its_function(name: str, rule: str, store: Store, bench: Callable[..., Workbench]) -> None:
+    try:
+        model = store(canonical(graphs.all_graphs()[name]))
+    except ValueError:
+        pytest.skip("a graph of old opsets that import, not canonicalization, rewrites")
+    algorithm = Equalize(rule=rule, clips="keep")  # type: ignore[arg-type]
+    prepared = algorithm(model, bench(model)).model
+    assert_same_function(onnx.load(model.path), onnx.load(prepared.path))
+
+
+def test_uneven_channels_lose_less(
+    store: Store, legal: Legal, bench: Callable[..., Workbench], photos: list[Tensor], tmp_path: Path
+) -> None:
+    model = store(uneven())
+    by_noise, by_weights = (Equalize(rule=rule)(model, bench(model)).model for rule in ("noise", "weights"))  # type: ignore[arg-type]
+    before, noise, weights = (
+        sqnr(model, prepared, legal(model), photos, tmp_path / "quantized.onnx")
+        for prepared in (model, by_noise, by_weights)
+    )
+    assert noise > before + 3
+    assert weights > before
+
+
+def test_channels_spread_on_purpose_come_back(
+    store: Store, legal: Legal, bench: Callable[..., Workbench], photos: list[Tensor], tmp_path: Path
+) -> None:
+    proto = graphs.residual_block()
+    easy = store(proto)
+    spread = 2.0 ** np.random.default_rng(0).uniform(-4, 4, 8)
+    by_name = {tensor.name: tensor for tensor in proto.graph.initializer}
+    for name, factor in (("w1", spread[:, None, None, None]), ("b1", spread), ("w2", 1 / spread[None, :, None, None])):
+        array = onnx.numpy_helper.to_array(by_name[name]) * factor
+        by_name[name].CopyFrom(onnx.numpy_helper.from_array(array.astype(np.float32), name))
+    proto.graph.name = "hard"
+    hard = store(proto)
+    assert_same_function(onnx.load(easy.path), proto)
+    plain, spoiled, mended = (
+        sqnr(easy, model, legal(easy), photos, tmp_path / "quantized.onnx")
+        for model in (easy, hard, Equalize()(hard, bench(hard)).model)
+    )
+    assert spoiled < plain - 5
+    assert mended > plain - 1
+
+
+def test_a_clip_becomes_one_per_channel_exactly(store: Store, bench: Callable[..., Workbench]) -> None:
+    model = store(uneven(RELU6))
+    able = replace(W8A8, operators=W8A8.operators | {"Min"})
+    prepared = Equalize(clips="per-channel")(model, bench(model, able)).model
+    after = onnx.load(prepared.path)
+    assert [node.op_type for node in after.graph.node].count("Min") == 1
+    assert "Clip" not in {node.op_type for node in after.graph.node}
+    onnx.checker.check_model(after, full_check=True)
+    assert_same_function(onnx.load(model.path), after)
+
+
+def test_without_an_integer_min_the_clip_is_left_alone(store: Store, bench: Callable[..., Workbench]) -> None:
+    model = store(uneven(RELU6))
+    made, kept = (Equalize(clips=clips)(model, bench(model)).model for clips in ("per-channel", "keep"))  # type: ignore[arg-type]
+    assert made.sha256 == kept.sha256
+
+
+def test_a_kept_clip_cuts_nothing_that_was_observed(
+    store: Store, bench: Callable[..., Workbench], photos: list[Tensor]
+) -> None:
+    model = store(uneven(RELU6))
+    prepared = Equalize()(model, bench(model)).model
+    assert prepared.sha256 != model.sha256
+    assert "Clip" in {node.op_type for node in onnx.load(prepared.path).graph.node}
+    before, after = OnnxSession(model.path), OnnxSession(prepared.path)
+    for photo in photos:
+        wanted = before.predict(photo)
+        np.testing.assert_allclose(after.predict(photo), wanted, atol=1e-5 * float(np.abs(wanted).max()))
+
+
+def test_groups_join_what_an_addition_joins_and_stop_at_the_output(store: Store) -> None:
+    groups = channel_groups(topology.load(store(uneven())).graph)
+    names = [{str(value.name) for value in group.tensors} for group in groups]
+    assert names == [{"conv1", "act1"}, {"conv2", "act2", "conv3", "sum"}]
+    assert [[node.name for node in group.writers] for group in groups] == [["conv1"], ["conv2", "conv3"]]
+    assert [[node.name for node in group.readers] for group in groups] == [["conv2"], ["conv3", "depth"]]
+
+
+def test_what_another_operator_reads_is_left_alone(store: Store, bench: Callable[..., Workbench]) -> None:
+    proto = build(
+        """
+        gated (float[1,3,8,8] image) => (float[1,1,8,8] depth)
+        <float[4,3,1,1] w1_uneven, float[4] b1, float[4,4,1,1] w2, float[4] b2, float[1,4,1,1] w3, float[1] b3>
+        {
+            conv1 = Conv <kernel_shape=[1,1]> (image, w1_uneven, b1)
+            gate = Sigmoid (conv1)
+            conv2 = Conv <kernel_shape=[1,1]> (conv1, w2, b2)
+            product = Mul (conv2, gate)
+            depth = Conv <kernel_shape=[1,1]> (product, w3, b3)
+        }"""
+    )
+    model = store(proto)
+    assert channel_groups(topology.load(model).graph) == ()
+    assert Equalize(rule="weights")(model, bench(model)).model is model
+
+
+def test_a_weight_of_two_layers_is_left_alone(store: Store) -> None:
+    proto = uneven()
+    proto.graph.node[2].attribute.remove(next(a for a in proto.graph.node[2].attribute if a.name == "group"))
+    for name, shape in (("w2", (16, 16, 1, 1)),):
+        tensor = next(t for t in proto.graph.initializer if t.name == name)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(np.ones(shape, np.float32), name))
+    for attribute in proto.graph.node[2].attribute:
+        attribute.ints[:] = [1, 1] if attribute.name == "kernel_shape" else [0, 0, 0, 0]
+    proto.graph.node[4].input[1] = "w2"
+    groups = channel_groups(topology.load(store(proto)).graph)
+    assert all("w2" not in node.inputs[1].name for group in groups for node in (*group.writers, *group.readers))  # type: ignore[union-attr, operator]
+
+
+def test_the_same_bytes_every_time(store: Store, bench: Callable[..., Workbench]) -> None:
+    model = store(uneven())
+    assert len({Equalize()(model, bench(model)).model.sha256 for _ in range(2)}) == 1
