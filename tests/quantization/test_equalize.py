@@ -111,7 +111,8 @@ def test_uneven_channels_lose_less(
     store: Store, legal: Legal, bench: Callable[..., Workbench], photos: list[Tensor], tmp_path: Path
 ) -> None:
     model = store(uneven())
-    by_noise, by_weights = (Equalize(rule=rule)(model, bench(model)).model for rule in ("noise", "weights"))  # type: ignore[arg-type]
+    by_noise = Equalize()(model, replace(bench(model), folder=tmp_path / "noise")).model
+    by_weights = Equalize(rule="weights")(model, replace(bench(model), folder=tmp_path / "weights")).model
     before, noise, weights = (
         sqnr(model, prepared, legal(model), photos, tmp_path / "quantized.onnx")
         for prepared in (model, by_noise, by_weights)
@@ -154,7 +155,7 @@ def test_a_clip_becomes_one_per_channel_exactly(store: Store, bench: Callable[..
 
 def test_without_an_integer_min_the_clip_is_left_alone(store: Store, bench: Callable[..., Workbench]) -> None:
     model = store(uneven(RELU6))
-    made, kept = (Equalize(clips=clips)(model, bench(model)).model for clips in ("per-channel", "keep"))  # type: ignore[arg-type]
+    made, kept = (Equalize(clips=clips)(model, bench(model)).model for clips in ("per-channel", "keep"))
     assert made.sha256 == kept.sha256
 
 
