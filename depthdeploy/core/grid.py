@@ -94,18 +94,8 @@ class Grid:
         Raises:
             ValueError: a bound is not finite, or ``low > high``.
         """
-        if not (np.isfinite(low) and np.isfinite(high)) or low > high:
-            raise ValueError(f"no range: [{low}, {high}]")
-        low, high = min(float(low), 0.0), max(float(high), 0.0)
-        qmin, qmax = number_format.qmin, number_format.qmax
-        if number_format.symmetric:
-            bound = max(-low, high)
-            middle = 0 if number_format.signed else (qmin + qmax + 1) // 2
-            scale = _float32(bound / min(middle - qmin, qmax - middle))
-            return cls((scale,), (middle,), number_format)
-        scale = _float32((high - low) / (qmax - qmin))
-        zero_point = int(np.clip(round(qmin - low / scale), qmin, qmax))
-        return cls((scale,), (zero_point,), number_format)
+        scale, zero_point = _cover(np.array([low], np.float64), np.array([high], np.float64), number_format)
+        return cls((float(scale[0]),), (int(zero_point[0]),), number_format)
 
     @classmethod
     def covering_channels(
@@ -116,12 +106,11 @@ class Grid:
         Raises:
             ValueError: a bound is not finite, a low is above its high, or the numbers of channels differ.
         """
-        grids = [
-            cls.covering(float(low), float(high), replace(number_format, granularity=Granularity.TENSOR))
-            for low, high in zip(lows, highs, strict=True)
-        ]
-        scales, zeros = tuple(grid.scale[0] for grid in grids), tuple(grid.zero_point[0] for grid in grids)
-        return cls(scales, zeros, replace(number_format, granularity=Granularity.CHANNEL), axis)
+        if len(lows) != len(highs):
+            raise ValueError(f"{len(lows)} lows and {len(highs)} highs")
+        scale, zero_point = _cover(np.asarray(lows, np.float64), np.asarray(highs, np.float64), number_format)
+        per_channel = replace(number_format, granularity=Granularity.CHANNEL)
+        return cls(tuple(scale.tolist()), tuple(zero_point.tolist()), per_channel, axis)
 
     def _shaped(self, values: tuple[float, ...] | tuple[int, ...], ndim: int) -> NDArray[np.float64]:
         array = np.asarray(values, dtype=np.float64)
@@ -144,7 +133,23 @@ class Grid:
         return ((q.astype(np.float64) - zero).astype(np.float32) * scale).astype(np.float32)
 
 
-def _float32(value: float) -> float:
-    """A scale as ONNX stores it (float32); an empty range gets the smallest scale that stays normal when multiplied."""
-    rounded = float(np.float32(value))
-    return rounded if rounded > 1e-12 else 1e-12
+#: The scale of an empty range: it stays a normal number when another scale multiplies it.
+_FINEST = 1e-12
+
+
+def _cover(
+    lows: NDArray[np.float64], highs: NDArray[np.float64], number_format: NumberFormat
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Scales, rounded to float32 as ONNX stores them, and zero points of the finest grids that cover ranges and 0."""
+    if not (np.isfinite(lows).all() and np.isfinite(highs).all() and (lows <= highs).all()):
+        bad = np.flatnonzero(~(np.isfinite(lows) & np.isfinite(highs) & (lows <= highs)))[0]
+        raise ValueError(f"no range: [{lows[bad]}, {highs[bad]}]")
+    lows, highs = np.minimum(lows, 0.0), np.maximum(highs, 0.0)
+    qmin, qmax = number_format.qmin, number_format.qmax
+    middle = 0 if number_format.signed else (qmin + qmax + 1) // 2
+    steps = min(middle - qmin, qmax - middle) if number_format.symmetric else qmax - qmin
+    reach = np.maximum(-lows, highs) if number_format.symmetric else highs - lows
+    scales = np.maximum((reach / steps).astype(np.float32).astype(np.float64), _FINEST)
+    if number_format.symmetric:
+        return scales, np.full(len(scales), middle, dtype=np.int64)
+    return scales, np.clip(np.rint(qmin - lows / scales), qmin, qmax).astype(np.int64)
