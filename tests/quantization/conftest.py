@@ -1,6 +1,7 @@
 """Graphs on disk, their statistics, and schemes to quantize them with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from depthdeploy.core.model import LegalModel, OnnxModel
 from depthdeploy.core.scheme import Scheme
 from depthdeploy.core.target import Support
 from depthdeploy.core.tensor import TensorSpec
+from depthdeploy.quantization.workbench import Draft, Workbench
 
 Store = Callable[[onnx.ModelProto], OnnxModel]
 Schemes = Callable[..., Scheme]
@@ -74,5 +76,31 @@ def scheme() -> Schemes:
         weights = NumberFormat(bits, True, True, granularity)
         chosen = activations or NumberFormat(8, False, False, Granularity.TENSOR)
         return Scheme(f"u8s{bits}", weights, chosen, operators, quantize_output)
+
+    return made
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Photographs in a list."""
+
+    tensors: list[NDArray[np.float32]]
+    digest: str = "listed"
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def first(self, count: int | None = None) -> Iterator[NDArray[np.float32]]:
+        return iter(self.tensors[:count])
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Callable[[Draft, Scheme, list[NDArray[np.float32]]], Workbench]:
+    """A workbench for a draft."""
+
+    def made(draft: Draft, scheme: Scheme, photos: list[NDArray[np.float32]]) -> Workbench:
+        folder = tmp_path / "refined"
+        folder.mkdir(exist_ok=True)
+        return Workbench(draft.model, scheme, Listed(photos), folder)
 
     return made
