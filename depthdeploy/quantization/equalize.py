@@ -21,7 +21,7 @@ from depthdeploy.quantization import topology
 from depthdeploy.quantization.channel_groups import ChannelGroup, channel_groups
 from depthdeploy.quantization.channel_noise import GroupNoise, by_input, by_output, over_inputs, over_outputs, weight_of
 from depthdeploy.quantization.channels import ChannelStatistics, observe_channels
-from depthdeploy.quantization.placement import place
+from depthdeploy.quantization.placement import place, source
 from depthdeploy.quantization.projections import replace_constant
 from depthdeploy.quantization.workbench import Prepared, Workbench
 
@@ -29,6 +29,9 @@ Vector = NDArray[np.float64]
 
 #: Exponents of the inverse channel range that are tried: 0 leaves a group, 1 makes all its channels reach alike.
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+#: How many standard deviations a channel is expected to reach.
+_DEVIATIONS = 3.0
 
 #: The largest factor: a channel that is 0 on every photograph has no range to be brought to.
 _MOST = 2.0**10
@@ -88,7 +91,8 @@ class Equalize:
     ) -> list[Vector]:
         on_grids = {topology.name_of(value) for value in place(stored.graph, bench.scheme).tensors}
         named = [[name for value in group.tensors if (name := topology.name_of(value)) in on_grids] for group in groups]
-        wanted = [name for names in named for name in names]
+        read = [topology.name_of(_input(node)) for group in groups for node in group.writers]
+        wanted = [*(name for names in named for name in names), *read]
         if not wanted:
             return [np.ones(group.channels) for group in groups]
         observed = observe_channels(model, bench.photographs.first(self.images), wanted)
@@ -103,8 +107,10 @@ class Equalize:
     ) -> Vector:
         """The factors of the strength that leaves the least noise."""
         noise = GroupNoise.of(group.readers, names, observed, bench.scheme, group.ceiling)
-        magnitude = np.max([one.magnitude for one in noise.tensors], axis=0)
-        reach = np.max([one.magnitude / max(one.magnitude.max(), 1e-30) for one in noise.tensors], axis=0)
+        likely = _likely_range(group, observed)
+        ranges = [np.maximum(one.magnitude, likely) for one in noise.tensors]
+        magnitude = np.max(ranges, axis=0)
+        reach = np.max([one / max(one.max(), 1e-30) for one in ranges], axis=0)
         inverse = 1.0 / np.maximum(reach, 1.0 / _MOST)
         tried = [self._bounded(group, inverse**strength, magnitude) for strength in _STRENGTHS]
         return min(tried, key=noise)
@@ -128,6 +134,27 @@ class Equalize:
         if self.clips == "per-channel":
             for clip in group.clips:
                 _clip_by_channel(graph, clip, factors)
+
+
+def _input(node: ir.Node) -> ir.Value:
+    """The tensor that a layer reads, before any padding."""
+    first = node.inputs[0]
+    assert first is not None
+    return source(first)
+
+
+def _likely_range(group: ChannelGroup, observed: Mapping[str, ChannelStatistics]) -> Vector:
+    """What a channel may reach on photographs that were not observed, ``[channels]``.
+
+    ``Relu`` keeps some channels at 0 on all of a few photographs; on others they are as large as the rest. Before it, a
+    channel varies by ``sqrt(sum w^2 var x)`` if the layer's inputs are independent, whatever its mean.
+    """
+    deviation = np.zeros(group.channels)
+    for node in group.writers:
+        variance = observed[topology.name_of(_input(node))].variance
+        weighed = weight_of(node) ** 2 * over_inputs(node, variance)
+        deviation = np.maximum(deviation, np.sqrt(by_output(node, weighed)))
+    return _DEVIATIONS * deviation
 
 
 def _weight_factors(group: ChannelGroup) -> Vector:

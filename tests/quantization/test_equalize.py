@@ -117,7 +117,7 @@ def test_uneven_channels_lose_less(
         sqnr(model, prepared, legal(model), photos, tmp_path / "quantized.onnx")
         for prepared in (model, by_noise, by_weights)
     )
-    assert noise > before + 3
+    assert noise > before + 2
     assert weights > before
 
 
@@ -214,3 +214,22 @@ def test_a_weight_of_two_layers_is_left_alone(store: Store) -> None:
 def test_the_same_bytes_every_time(store: Store, bench: Callable[..., Workbench]) -> None:
     model = store(uneven())
     assert len({Equalize()(model, bench(model)).model.sha256 for _ in range(2)}) == 1
+
+
+def test_a_channel_that_is_silent_on_few_photographs_is_not_blown_up(
+    store: Store, legal: Legal, bench: Callable[..., Workbench], photos: list[Tensor], tmp_path: Path
+) -> None:
+    """The first photographs have the least contrast: a threshold keeps a channel at 0 there and not on the others."""
+    proto = uneven()
+    bias = next(tensor for tensor in proto.graph.initializer if tensor.name == "b1")
+    silent = onnx.numpy_helper.to_array(bias).copy()
+    weight = onnx.numpy_helper.to_array(next(t for t in proto.graph.initializer if t.name == "w1_uneven"))
+    loudest = int(np.abs(weight).sum(axis=(1, 2, 3)).argmax())
+    silent[loudest] = -2.6 * np.sqrt((weight[loudest] ** 2).sum())
+    bias.CopyFrom(onnx.numpy_helper.from_array(silent, "b1"))
+    model = store(proto)
+    quietest = [photos[0] * np.float32(0.2)]
+    few = replace(bench(model), photographs=Photographs(quietest))
+    before = sqnr(model, model, legal(model), photos, tmp_path / "before.onnx")
+    after = sqnr(model, Equalize()(model, few).model, legal(model), photos, tmp_path / "after.onnx")
+    assert after > before
