@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +17,9 @@ from depthdeploy.quantization.workbench import Draft
 
 #: How far the scales of channels may be from those of the teacher, as a share of the map's energy.
 _RESCALED = 0.01
+
+#: How many activations are looked at for each that is wanted; all at once would take much memory.
+_CANDIDATES = 4
 
 
 def comparable(
@@ -39,6 +44,7 @@ def comparable(
     known = {value.name for node in original.graph for value in node.outputs}
     roots, ends = shared_grids(graph.graph, draft.plan), {*student.inputs, *student.outputs}
     wanted = [name for name, root in roots.items() if name == root and name not in ends and name in known]
+    wanted = _spread(wanted, _CANDIDATES * count)
     if not wanted:
         return ()
     image = torch.from_numpy(photograph)
@@ -46,8 +52,15 @@ def comparable(
         ours = student.run({student.inputs[0]: image}, wanted)
         theirs = teacher.run({teacher.inputs[0]: image}, wanted)
     same = [name for name in wanted if ours[name].shape == theirs[name].shape and _alike(ours[name], theirs[name])]
-    places = np.linspace(0, len(same) - 1, count + 2)[1:-1] if len(same) > count else range(len(same))
-    return tuple(dict.fromkeys(same[round(place)] for place in places))
+    return _spread(same, count)
+
+
+def _spread(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """So many of the names, evenly spaced, without the ends."""
+    if len(names) <= count:
+        return tuple(names)
+    places = np.linspace(0, len(names) - 1, count + 2)[1:-1]
+    return tuple(dict.fromkeys(names[round(place)] for place in places))
 
 
 def _alike(found: Tensor, wanted: Tensor) -> bool:

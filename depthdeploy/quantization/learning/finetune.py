@@ -147,7 +147,7 @@ class _Tuning:
         state = checkpoint.load(bench.folder, identity, bench.device)
         step, measure = 0.0, 0.0
         if math.isfinite(bench.deadline.ends):
-            step, measure = lesson.pace()
+            step, measure = lesson.pace() if bench.deadline.left > 0 else (1.0, 1.0)
             done = 0 if state is None else state.done
             left = replace(course, steps=course.steps - done).within(bench.deadline.left, step=step, measure=measure)
             course = replace(course, steps=done + left.steps)
