@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 from depthdeploy.errors import ModelError
 
 
+#: Optimizations of ONNX Runtime that change a graph's function. ``Pad_Fusion`` of release 1.31 folds zeros into a
+#: ``MaxPool``, whose own padding is minus infinity.
+_WRONG_OPTIMIZERS = ("Pad_Fusion",)
+
+
 def threads() -> int:
     """The processors that this process may use: what every session is given."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
@@ -47,7 +52,9 @@ class OnnxSession:
         options.log_severity_level = 3
         graph, name = (str(path), path.name) if isinstance(path, Path) else (path, "a part of the graph")
         try:
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=[*_WRONG_OPTIMIZERS]
+            )
         except Exception as cause:  # ONNX Runtime raises its own untyped exceptions
             raise ModelError(f"ONNX Runtime cannot open {name}: {cause}.", "Check the graph.") from cause
         self.inputs = tuple(one.name for one in self._session.get_inputs())

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from depthdeploy.errors import ModelError
 from depthdeploy.inference import OnnxSession, describe, threads
+from depthdeploy.testing.graph_text import build
 
 
 def _quantized_convolution(path: Path) -> np.ndarray:
@@ -86,3 +87,20 @@ def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
 def test_the_engine_names_itself() -> None:
     assert describe().startswith("onnxruntime ")
     assert threads() >= 1
+
+
+def test_zeros_before_a_max_pooling_stay_zeros(tmp_path: Path) -> None:
+    """ONNX Runtime's own fusion would take minus infinity in their place."""
+    proto = build(
+        """
+        padded (float[1,1,2,2] image) => (float[1,1,4,4] depth)
+        <int64[8] pads = {0, 0, 1, 1, 0, 0, 1, 1}, float zero = {0}>
+        {
+            larger = Pad (image, pads, zero)
+            depth = MaxPool <kernel_shape=[1,1]> (larger)
+        }"""
+    )
+    path = tmp_path / "padded.onnx"
+    onnx.save(proto, path)
+    found = OnnxSession(path).predict(np.full((1, 1, 2, 2), -1, np.float32))
+    assert found[0, 0, 0].tolist() == [0, 0, 0, 0]
