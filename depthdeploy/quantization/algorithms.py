@@ -63,6 +63,7 @@ REFINEMENTS: Mapping[str, Algorithm] = {
     entry.name: entry
     for entry in (
         Algorithm("clip", f"{_ROOM}.clip", "WeightClipping"),
+        Algorithm("compensated-rounding", f"{_ROOM}.compensate", "CompensatedRounding"),
         Algorithm("bias-correction", f"{_ROOM}.bias", "BiasCorrection"),
         Algorithm("sensitivity", f"{_ROOM}.sensitivity", "SensitivityAnalysis"),
         Algorithm("mixed-precision", f"{_ROOM}.mixed", "MixedPrecision", aims=True),
