@@ -30,7 +30,7 @@ def conv_transpose(attributes: Attributes, x: Tensor, weight: Tensor, bias: Tens
     rank = x.ndim - 2
     window = windows(attributes, weight.shape[2:], x.shape[2:])
     extra = attributes.integers("output_padding", [0] * rank)
-    begin, end = _cropped(attributes, window, x.shape[2:], extra)
+    begin, end = cropped(attributes, window, x.shape[2:], extra)
     group, function = attributes.integer("group", 1), _TRANSPOSED[rank]
     if begin == end and all(
         more < max(pair) for more, pair in zip(extra, zip(window.strides, window.dilations, strict=True), strict=True)
@@ -42,7 +42,7 @@ def conv_transpose(attributes: Attributes, x: Tensor, weight: Tensor, bias: Tens
     return result if bias is None else result + bias.reshape(-1, *[1] * rank)
 
 
-def _cropped(
+def cropped(
     attributes: Attributes, window: Windows, sizes: torch.Size, extra: list[int]
 ) -> tuple[list[int], list[int]]:
     """What is taken from both ends: the pads, or what ``output_shape`` or ``auto_pad`` make of them."""
