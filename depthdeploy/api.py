@@ -98,10 +98,11 @@ def recipe_text(name: str) -> str:
 
 
 def inspect(path: Path) -> FileSummary:
-    """What a file is: an ONNX graph or an OpenVINO IR.
+    """What a file is: an ONNX graph, an OpenVINO IR, a HEF, an RKNN or a TensorFlow Lite file.
 
     Raises:
         ModelError: the file is missing, damaged or of another kind.
+        ToolchainMissing: a package that this kind of file needs is not installed.
     """
     from depthdeploy.graph.inspect import inspect_file
 

@@ -11,10 +11,10 @@ from depthdeploy.cli.output import AS_JSON, show_json, show_table
 
 
 def inspect_command(
-    file: Path = typer.Argument(..., help="An .onnx file or an OpenVINO .xml file."),
+    file: Path = typer.Argument(..., help="An .onnx, .xml (OpenVINO), .hef, .rknn or .tflite file."),
     as_json: bool = AS_JSON,
 ) -> None:
-    """Say what a file is: inputs, outputs, operators, precisions, parameters, size."""
+    """Say what a file is: inputs, outputs, operators, precisions, quantization, sizes."""
     summary = api.inspect(file)
     if as_json:
         show_json(summary)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from depthdeploy.core.digest import sha256_file
 from depthdeploy.errors import ModelError
+from depthdeploy.graph.inspect_text import bytes_by_layer, counted, largest_rows, ordered
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class IrSummary:
         outputs: likewise.
         layers: type -> how many, ``Const`` among them.
         precisions: element type of constants -> bytes in the ``.bin`` file.
+        layer_bytes: layer, as in ``Convolution name``, -> bytes of the constants it computes with, the largest first.
     """
 
     path: Path
@@ -37,18 +39,18 @@ class IrSummary:
     outputs: tuple[str, ...]
     layers: Mapping[str, int]
     precisions: Mapping[str, int]
+    layer_bytes: Mapping[str, int]
 
     def rows(self) -> list[tuple[str, str]]:
         """Names and texts, for a table."""
-        listed = ", ".join(f"{name} {number:,}" for name, number in self.layers.items())
-        stored = ", ".join(f"{name} {number:,} bytes" for name, number in self.precisions.items())
         return [
             ("format", f"OpenVINO IR version {self.version}"),
             *(("input", text) for text in self.inputs),
             *(("output", text) for text in self.outputs),
             ("size", f"{self.bytes:,} bytes, {self.weights_bytes:,} of them constants"),
-            ("constants", stored),
-            ("layers", f"{sum(self.layers.values())}: {listed}"),
+            ("constants", counted(self.precisions, " bytes")),
+            ("layers", f"{sum(self.layers.values())}: {counted(self.layers)}"),
+            *largest_rows(self.layer_bytes),
             ("sha256", self.sha256),
         ]
 
@@ -78,9 +80,29 @@ def inspect_ir(path: Path) -> IrSummary:
         version=_number(root.get("version"), path),
         inputs=tuple(_port(layer, "output", layer) for layer in layers if layer.get("type") == "Parameter"),
         outputs=tuple(_result(root, layers, layer) for layer in layers if layer.get("type") == "Result"),
-        layers=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
-        precisions=dict(sorted(precisions.items(), key=lambda item: (-item[1], item[0]))),
+        layers=ordered(counts),
+        precisions=ordered(precisions),
+        layer_bytes=_layer_bytes(root, layers, path),
     )
+
+
+def _layer_bytes(root: ET.Element, layers: list[ET.Element], path: Path) -> dict[str, int]:
+    """Bytes of constants by the layer that computes with them; a value goes by its layer and port."""
+    read: dict[str, list[str]] = {}
+    for edge in root.iterfind("edges/edge"):
+        source = f"{edge.get('from-layer')}:{edge.get('from-port')}"
+        read.setdefault(edge.get("to-layer", "?"), []).append(source)
+    written = {
+        layer.get("id", "?"): [f"{layer.get('id')}:{port.get('id')}" for port in layer.iterfind("output/port")]
+        for layer in layers
+    }
+    constants: dict[str, int] = {}
+    for layer in layers:
+        data = layer.find("data")
+        if layer.get("type") == "Const" and data is not None:
+            constants.update((value, _number(data.get("size"), path)) for value in written[layer.get("id", "?")][:1])
+    steps = ((f"{layer.get('type')} {layer.get('name')}", layer.get("id", "?")) for layer in layers)
+    return bytes_by_layer(constants, ((name, read.get(number, []), written[number]) for name, number in steps))
 
 
 def _parsed(path: Path) -> ET.Element:

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from depthdeploy.core.digest import sha256_file
 from depthdeploy.errors import ModelError
 from depthdeploy.graph.count import parameters_of
+from depthdeploy.graph.inspect_text import bytes_by_layer, counted, largest_rows, ordered
 from depthdeploy.graph.passes.shape_inference import ShapeInference
 from depthdeploy.graph_file import read_graph
 from depthdeploy.operations import macs_of
@@ -37,6 +38,7 @@ class OnnxSummary:
         quantize_nodes: ``QuantizeLinear`` nodes.
         dequantize_nodes: ``DequantizeLinear`` nodes.
         quantized: operator -> how many of its nodes read a dequantized value.
+        layer_bytes: node, as in ``Conv name``, -> bytes of the constants it computes with, the largest first.
         metadata: of the file.
     """
 
@@ -55,24 +57,26 @@ class OnnxSummary:
     quantize_nodes: int
     dequantize_nodes: int
     quantized: Mapping[str, int]
+    layer_bytes: Mapping[str, int]
     metadata: Mapping[str, str]
 
     def rows(self) -> list[tuple[str, str]]:
         """Names and texts, for a table."""
         listed = [
-            ("format", f"ONNX, IR version {self.ir_version}, opset {_pairs(self.opsets)}"),
+            ("format", f"ONNX, IR version {self.ir_version}, opset {counted(self.opsets)}"),
             ("producer", self.producer or "not stated"),
             *(("input", text) for text in self.inputs),
             *(("output", text) for text in self.outputs),
             ("size", f"{self.bytes:,} bytes"),
             ("parameters", f"{self.parameters:,}"),
             ("MACs", "shapes are not static" if self.macs is None else f"{self.macs:,}"),
-            ("initializers", _pairs(self.precisions)),
-            ("operators", f"{sum(self.nodes.values())}: {_pairs(self.nodes)}"),
+            ("initializers", counted(self.precisions)),
+            ("operators", f"{sum(self.nodes.values())}: {counted(self.nodes)}"),
         ]
         if self.quantize_nodes or self.dequantize_nodes:
             listed.append(("Q/DQ", f"{self.quantize_nodes} quantize, {self.dequantize_nodes} dequantize"))
-            listed.append(("quantized operators", _pairs(self.quantized)))
+            listed.append(("quantized operators", counted(self.quantized)))
+        listed += largest_rows(self.layer_bytes)
         return [*listed, *sorted(self.metadata.items()), ("sha256", self.sha256)]
 
 
@@ -102,13 +106,14 @@ def inspect_onnx(path: Path) -> OnnxSummary:
         producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
         inputs=tuple(map(_described, inputs)),
         outputs=tuple(map(_described, model.graph.outputs)),
-        nodes=_ordered(nodes),
+        nodes=ordered(nodes),
         parameters=parameters_of(model),
         macs=_macs(model),
-        precisions=_ordered(precisions),
+        precisions=ordered(precisions),
         quantize_nodes=nodes["QuantizeLinear"],
         dequantize_nodes=nodes["DequantizeLinear"],
         quantized=_quantized(model),
+        layer_bytes=_layer_bytes(model),
         metadata=dict(model.metadata_props),
     )
 
@@ -133,18 +138,35 @@ def _quantized(model: ir.Model) -> dict[str, int]:
         makers = [value.producer() for value in node.inputs if value is not None]
         if node.op_type != "QuantizeLinear" and any(m is not None and m.op_type == "DequantizeLinear" for m in makers):
             found[node.op_type] += 1
-    return _ordered(found)
+    return ordered(found)
 
 
-def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+def _layer_bytes(model: ir.Model) -> dict[str, int]:
+    """Bytes of initializers and of ``Constant`` nodes by the node that computes with them."""
+    constants = {
+        value.name: value.const_value.nbytes
+        for value in model.graph.initializers.values()
+        if value.const_value is not None
+    }
+    for node in model.graph.all_nodes():
+        tensor = node.attributes.get_tensor("value", None) if node.op_type == "Constant" else None
+        if tensor is not None:
+            constants[node.outputs[0].name] = tensor.nbytes
+    return bytes_by_layer(
+        constants,
+        (
+            (
+                f"{node.op_type} {node.name or node.outputs[0].name}",
+                [value.name for value in node.inputs if value is not None],
+                [value.name for value in node.outputs],
+            )
+            for node in model.graph.all_nodes()
+            if node.op_type != "Constant"
+        ),
+    )
 
 
 def _described(value: ir.Value) -> str:
     sizes: Sequence[object] = () if value.shape is None else tuple(value.shape)
     kind = "unknown" if value.dtype is None else value.dtype.numpy().name
     return f"{value.name} {kind}[{','.join(str(size) for size in sizes)}]"
-
-
-def _pairs(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {number:,}" for name, number in counts.items())
