@@ -44,7 +44,7 @@ class FineTune:
     Attributes:
         epochs: passes over the photographs.
         learning_rate: the highest; how far Adam moves a weight in one step, as a share of the largest weight that its
-            grid holds. 8 bits stand a tenth of what 4 bits need.
+            grid holds. Weights of 4 bits need about ten times what weights of 8 bits stand.
         batch_size: photographs of one step.
         dataset_size: how many photographs are used; all when ``None``.
         val_images: how many of them are held out at most, to see which epoch is best.
@@ -59,14 +59,14 @@ class FineTune:
     """
 
     epochs: int = 5
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-5
     batch_size: int = 8
     dataset_size: int | None = None
     val_images: int = 4096
     held_out: float = 0.1
     warmup: float = 0.1
     scale_factor: float = 1.0
-    bias_factor: float = 0.1
+    bias_factor: float = 0.3
     features: int = 8
     feature_weight: float = 1.0
     invariant_weight: float = 0.0
