@@ -33,7 +33,10 @@ class AdaRound:
     Every layer reads what the quantized layers before it give, with the rounding that they have learned, and aims at
     what the float network gives behind the activation function (asymmetric reconstruction, section 4 of the paper). It
     sees sampled output positions, as rows of a product of matrices, in place of whole images. Weights end on the
-    plan's grids; the plan does not change.
+    plan's grids; the plan does not change. After the iterations a few rounds of greedy descent take what they left.
+
+    It belongs before steps that round weights or move biases: what the draft's constants are when it begins is what
+    the float network means to it, and weights that lie on their grids already are left alone.
 
     An iteration is one step of Adam on a batch of ``batch_size`` photographs, each with ``positions`` output positions
     of the layer; a layer has ``epochs x ceil(photographs / batch_size)`` iterations. An eighth of the rows is held out:
@@ -99,7 +102,7 @@ class AdaRound:
         layers, left = rounded_layers(strip, draft.plan)
         chosen = [one for one in layers if self.mode == "train_all" or one.line.grid.format.bits <= _FEW_BITS]
         if not chosen:
-            return Refined(draft, f"no layer learned: mode {self.mode} finds none{_left(left)}")
+            return Refined(draft, f"no layer learned: mode {self.mode} finds none{_left(left)}", _already(left))
         store = LayerStore(
             bench.folder, self._identity(draft, bench, images), accept_cut=math.isfinite(bench.deadline.ends)
         )
@@ -109,7 +112,9 @@ class AdaRound:
         model = with_constants(draft.model, arrays, bench.folder / "model.onnx")
         found = [done[layer.name] for layer in chosen]
         detail = f"{_summary(found)} on {images} photographs{_left(left)}"
-        return Refined(replace(draft, model=model), detail, _degradations(chosen, found, self._task(images)))
+        return Refined(
+            replace(draft, model=model), detail, (*_already(left), *_degradations(chosen, found, self._task(images)))
+        )
 
     def _task(self, images: int) -> Task:
         iterations = self.epochs * math.ceil(images / self.batch_size)
@@ -167,8 +172,14 @@ def _degradations(layers: Sequence[RoundedLayer], found: Sequence[LearnedLayer],
     return tuple(told)
 
 
+def _already(left: Sequence[str]) -> tuple[str, ...]:
+    """An earlier step has rounded weights; what they were before is not known here, so nothing can be learned."""
+    count = sum(text.endswith("(its weight is on its grid already)") for text in left)
+    return (f"{count} layers not learned: an earlier step has rounded their weights",) if count else ()
+
+
 def _left(left: Sequence[str]) -> str:
-    return f"; rounded to nearest: {_some(left)}" if left else ""
+    return f"; left alone: {_some(left)}" if left else ""
 
 
 def _some(names: Sequence[str]) -> str:

@@ -155,7 +155,11 @@ def _unfit(node: ir.Node, line: WeightGrid) -> str:
         return "its weight is read by several nodes"
     if line.grid.axis is not None and line.grid.axis != channel_axis(node, weight.ndim):
         return "its grid is not one of output channels"
-    return "" if node.op_type in ("Conv", "ConvTranspose") or weight.ndim == 2 else "its weight is no matrix"
+    if node.op_type not in ("Conv", "ConvTranspose") and weight.ndim != 2:
+        return "its weight is no matrix"
+    floats = np.asarray(weight, dtype=np.float32)
+    on_grid = np.array_equal(line.grid.dequantize(line.grid.quantize(floats)), floats)
+    return "its weight is on its grid already" if on_grid else ""
 
 
 def _layer(

@@ -226,6 +226,14 @@ def test_four_bits_alone(store: Store, scheme: Schemes, tmp_path: Path) -> None:
     assert "no layer learned: mode train_4bit" in done.detail
 
 
+def test_weights_that_are_rounded_already_are_left_alone(case: Case) -> None:
+    once = case()
+    again = replace(case, draft=once).refined(folder="again")
+    assert again.draft == once
+    assert again.degradations == ("4 layers not learned: an earlier step has rounded their weights",)
+    assert "conv (its weight is on its grid already)" in again.detail
+
+
 def test_memory_that_does_not_suffice_names_a_batch_that_fits(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     step = rounding.Learner.step
 
