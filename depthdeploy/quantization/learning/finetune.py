@@ -29,10 +29,11 @@ from depthdeploy.quantization.learning.training import Lesson, Manner, memory_ad
 from depthdeploy.quantization.workbench import Draft, Refined, Workbench
 
 #: Bytes that the tensors of one backward pass may take; fixed, so that the same settings give the same result.
-_MEMORY = {"cpu": 3 * 2**28, "cuda": 2**33}
+_MEMORY = {"cpu": 9 * 2**26, "cuda": 2**33}
 
-#: How many times the activations of one photograph a backward pass keeps: before and after rounding, and gradients.
-_KEPT = 3.0
+#: What a backward pass keeps, in terms of all activations of its photographs: most before and after rounding, those
+#: that an activation function follows not at all.
+_KEPT = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,7 @@ class _Tuning:
         if state.done < wanted and not state.diverged:
             epochs = f"{state.done / course.per_epoch:.1f} of {self.settings.epochs} epochs"
             self.degradations.append(f"{epochs}: no more fit into the time budget")
+        lesson.end()
         detail, better = self._judged(lesson, student, course, state)
         checkpoint.forget(self.bench.folder)
         (self.bench.folder / "photographs.npy").unlink(missing_ok=True)
@@ -212,11 +214,12 @@ class _Tuning:
         scales, biases = rate * settings.scale_factor, rate * settings.bias_factor
         one = _KEPT * _activation_bytes(topology.load(self.draft.model).graph)
         most = _MEMORY[torch.device(bench.device).type]
+        parts = math.ceil(batch / max(1, int(most / one)))
         image = np.array(photographs.tensors[photographs.learned[:1]])
         return Manner(
             rates={"weight": rate, "bias": biases, "scale": scales, "step": scales},
             batch_size=batch,
-            at_once=max(1, min(batch, int(most / one))),
+            at_once=math.ceil(batch / parts),
             segments=max(1, math.ceil(one / most)),
             features=comparable(self.draft, bench.reference, image, settings.features, device=bench.device),
             feature_weight=settings.feature_weight,

@@ -96,7 +96,9 @@ class Lesson:
             if not state.diverged and course.measured(state.done):
                 self._measured(state)
             if not state.diverged and (course.measured(state.done) or state.done % _BETWEEN == 0):
-                keep(self._stored(state))
+                state.displacements, state.optimizer = self._copied(), self._optimizer.state_dict()
+                keep(state)
+                state.displacements, state.optimizer = {}, {}
         if not state.diverged and state.done and not course.measured(state.done):
             self._measured(state)
 
@@ -172,15 +174,16 @@ class Lesson:
     def _copied(self) -> dict[str, Tensor]:
         return {key: tensor.detach().clone() for key, tensor in self._student.displacements.items()}
 
-    def _stored(self, state: State) -> State:
-        state.displacements, state.optimizer = self._copied(), self._optimizer.state_dict()
-        return state
-
     def _restore(self, state: State) -> None:
         if state.displacements:
             self._student.assign(state.displacements)
             self._optimizer.load_state_dict(state.optimizer)
-            state.optimizer = {}
+            state.displacements, state.optimizer = {}, {}
+
+    def end(self) -> None:
+        """Give back the memory that only steps need; measuring goes on to work."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.state.clear()
 
 
 def memory_advice(lesson: Callable[[int], Lesson], batch: Image, at_once: int, device: str) -> QuantizationError:
