@@ -28,6 +28,7 @@ class State:
         displacements: what has been learned, by key.
         kept: the same at the best step.
         optimizer: its state; empty before the first step.
+        setbacks: how often it went back to the best step with half the rate.
         diverged: whether something was not finite, so that it ended there.
     """
 
@@ -39,6 +40,7 @@ class State:
     displacements: dict[str, Tensor] = field(default_factory=dict)
     kept: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    setbacks: int = 0
     diverged: bool = False
 
 

@@ -178,7 +178,8 @@ class _Tuning:
     def _judged(self, lesson: Lesson, student: QuantizedNetwork, course: Course, state: State) -> tuple[str, Draft]:
         """What came of it: the graph as it is written must be better than the one at the start."""
         where = f"on {self._held_out()} photographs held out"
-        ended = f"; diverged in step {state.done}" if state.diverged else ""
+        ended = f"; rate halved {state.setbacks} times" if state.setbacks else ""
+        ended += f"; diverged in step {state.done}" if state.diverged else ""
         if not state.kept:
             why = "it diverged" if state.diverged else "no epoch was better than the start" if state.done else "no time"
             return f"rolled back, {why} ({state.start:.2f} dB {where})", self.draft

@@ -20,6 +20,9 @@ from depthdeploy.quantization.learning.executor.executor import Executor
 from depthdeploy.quantization.learning.losses import depth_loss, feature_loss, noise_ratio
 from depthdeploy.quantization.learning.quantized_network import QuantizedNetwork
 
+#: A measurement so many dB below the best one means that the rate is too high.
+_SETBACK = 1.0
+
 #: Steps between two checkpoints, at most.
 _BETWEEN = 50
 
@@ -80,7 +83,7 @@ class Lesson:
     def train(
         self, course: Course, state: State, *, keep: Callable[[State], None], go_on: Callable[[State], bool]
     ) -> None:
-        """Take the steps that are left.
+        """Take the steps that are left; after a measurement much below the best, from there on at half the rate.
 
         Args:
             course: how many there are, and their rates.
@@ -90,7 +93,7 @@ class Lesson:
         """
         self._restore(state)
         while state.done < course.steps and not state.diverged and go_on(state):
-            finite = self.step(state.done, course.rate(state.done))
+            finite = self.step(state.done, course.rate(state.done) * 0.5**state.setbacks)
             state.done += 1
             state.diverged = not finite
             if not state.diverged and course.measured(state.done):
@@ -170,6 +173,15 @@ class Lesson:
             state.diverged = True
         elif value > state.best:
             state.best, state.best_step, state.kept = value, state.done, self._copied()
+        elif value < state.best - _SETBACK:
+            self._back(state)
+
+    def _back(self, state: State) -> None:
+        """To the best step, or the start, at half the rate: networks differ in what they stand."""
+        nothing = {key: torch.zeros_like(tensor) for key, tensor in self._student.displacements.items()}
+        self._student.assign(state.kept or nothing)
+        self._optimizer.state.clear()
+        state.setbacks += 1
 
     def _copied(self) -> dict[str, Tensor]:
         return {key: tensor.detach().clone() for key, tensor in self._student.displacements.items()}

@@ -228,6 +228,13 @@ def test_what_makes_it_worse_is_rolled_back(rate: float, word: str, benches: Ben
     assert word in refined.detail
 
 
+def test_a_rate_that_is_too_high_is_halved_until_it_helps(benches: Benches) -> None:
+    draft, bench = benches()
+    refined = replace(QUICK, epochs=12, learning_rate=0.05)(draft, bench)
+    assert "rate halved" in refined.detail
+    assert refined.draft is not draft, refined.detail
+
+
 def test_a_time_budget_cuts_epochs_and_says_so(benches: Benches) -> None:
     draft, bench = benches()
     seen: list[tuple[int, int]] = []
