@@ -49,7 +49,7 @@ class CompensatedRounding:
     images: int = 32
     positions: int = 64
     damping: float = 0.01
-    largest: int = 1200
+    largest: int = 1536
 
     def __post_init__(self) -> None:
         for name in ("images", "positions"):
