@@ -25,7 +25,7 @@ def read_graph(path: Path) -> ir.Model:
         return ir.load(path)
     except OSError as cause:
         raise ModelError(f"{path} cannot be read: {cause.strerror or cause}.", "Check the path.") from cause
-    except (DecodeError, ValueError, KeyError, TypeError) as cause:
+    except (DecodeError, ir.serde.SerdeError, ValueError, KeyError, TypeError) as cause:
         raise ModelError(f"{path} is not an ONNX graph: {cause}.", "Give an .onnx file.") from cause
 
 

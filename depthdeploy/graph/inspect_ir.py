@@ -10,7 +10,7 @@ from pathlib import Path
 
 from depthdeploy.core.digest import sha256_file
 from depthdeploy.errors import ModelError
-from depthdeploy.graph.inspect_text import bytes_by_layer, counted, largest_rows, ordered
+from depthdeploy.graph.inspect_text import bytes_by_layer, counted, damaged, largest_rows, ordered, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,25 @@ def inspect_ir(path: Path) -> IrSummary:
     if not weights.is_file():
         raise ModelError(f"{path.name} has its constants in {weights.name}, which is not there.", "Put it beside it.")
     layers = list(root.iterfind("layers/layer"))
-    counts = Counter(layer.get("type", "?") for layer in layers)
+    counts = Counter(printable(layer.get("type", "?")) for layer in layers)
+    held = weights.stat().st_size
     precisions: Counter[str] = Counter()
     for layer in layers:
         data = layer.find("data")
         if layer.get("type") == "Const" and data is not None:
-            precisions[data.get("element_type", "?")] += _number(data.get("size"), path)
+            size = _number(data.get("size"), path)
+            end = _number(data.get("offset"), path) + size
+            if size < 0 or end > held:
+                name = printable(layer.get("name", "?"))
+                raise damaged(
+                    path, f"constant {name!r} ends at byte {end:,} of {weights.name}, which has {held:,} bytes"
+                )
+            precisions[printable(data.get("element_type", "?"))] += size
     return IrSummary(
         path=path,
         sha256=sha256_file(path),
-        bytes=path.stat().st_size + weights.stat().st_size,
-        weights_bytes=weights.stat().st_size,
+        bytes=path.stat().st_size + held,
+        weights_bytes=held,
         version=_number(root.get("version"), path),
         inputs=tuple(_port(layer, "output", layer) for layer in layers if layer.get("type") == "Parameter"),
         outputs=tuple(_result(root, layers, layer) for layer in layers if layer.get("type") == "Result"),
@@ -101,7 +109,7 @@ def _layer_bytes(root: ET.Element, layers: list[ET.Element], path: Path) -> dict
         data = layer.find("data")
         if layer.get("type") == "Const" and data is not None:
             constants.update((value, _number(data.get("size"), path)) for value in written[layer.get("id", "?")][:1])
-    steps = ((f"{layer.get('type')} {layer.get('name')}", layer.get("id", "?")) for layer in layers)
+    steps = ((printable(f"{layer.get('type')} {layer.get('name')}"), layer.get("id", "?")) for layer in layers)
     return bytes_by_layer(constants, ((name, read.get(number, []), written[number]) for name, number in steps))
 
 
@@ -140,6 +148,6 @@ def _port(layer: ET.Element, side: str, named_by: ET.Element, port_id: str | Non
     named = next((one for one in ports if port_id in (None, one.get("id"))), None)
     name = (named.get("names") if named is not None else None) or layer.get("name") or "?"
     if port is None:
-        return name
+        return printable(name)
     sizes = ",".join(dimension.text or "?" for dimension in port.iterfind("dim"))
-    return f"{name} {(port.get('precision') or '?').lower()}[{sizes}]"
+    return printable(f"{name} {(port.get('precision') or '?').lower()}[{sizes}]")

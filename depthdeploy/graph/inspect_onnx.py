@@ -12,7 +12,7 @@ import onnx_ir as ir
 from depthdeploy.core.digest import sha256_file
 from depthdeploy.errors import ModelError
 from depthdeploy.graph.count import parameters_of
-from depthdeploy.graph.inspect_text import bytes_by_layer, counted, largest_rows, ordered
+from depthdeploy.graph.inspect_text import bytes_by_layer, counted, damaged, largest_rows, ordered, printable
 from depthdeploy.graph.passes.shape_inference import ShapeInference
 from depthdeploy.graph_file import read_graph
 from depthdeploy.operations import macs_of
@@ -89,9 +89,13 @@ def inspect_onnx(path: Path) -> OnnxSummary:
     model = read_graph(path)
     if not len(model.graph):
         raise ModelError(f"{path} holds no ONNX graph.", "Give an .onnx file, whole.")
-    _infer(model)
-    nodes = Counter(node.op_type for node in model.graph.all_nodes())
+    _check_text(path, model)
     constants = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
+    for tensor in constants:
+        if tensor.dtype is ir.DataType.UNDEFINED:
+            raise damaged(path, f"initializer {tensor.name!r} has no element type")
+    _infer(model)
+    nodes = Counter(printable(node.op_type) for node in model.graph.all_nodes())
     precisions: Counter[str] = Counter()
     for tensor in constants:
         precisions[tensor.dtype.name.lower()] += tensor.size
@@ -102,8 +106,8 @@ def inspect_onnx(path: Path) -> OnnxSummary:
         sha256=sha256_file(path),
         bytes=sum(file.stat().st_size for file in (path, *external) if file.is_file()),
         ir_version=model.ir_version,
-        opsets={domain or "ai.onnx": version for domain, version in sorted(model.opset_imports.items())},
-        producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
+        opsets={printable(domain) or "ai.onnx": version for domain, version in sorted(model.opset_imports.items())},
+        producer=printable(" ".join(part for part in (model.producer_name, model.producer_version) if part)),
         inputs=tuple(map(_described, inputs)),
         outputs=tuple(map(_described, model.graph.outputs)),
         nodes=ordered(nodes),
@@ -114,8 +118,21 @@ def inspect_onnx(path: Path) -> OnnxSummary:
         dequantize_nodes=nodes["DequantizeLinear"],
         quantized=_quantized(model),
         layer_bytes=_layer_bytes(model),
-        metadata=dict(model.metadata_props),
+        metadata={printable(key): printable(value) for key, value in model.metadata_props.items()},
     )
+
+
+def _check_text(path: Path, model: ir.Model) -> None:
+    """Protobuf gives bytes for text that is not UTF-8, which is how damage in a name shows."""
+    texts = [model.producer_name, model.producer_version, *model.opset_imports, *model.graph.initializers]
+    texts += [text for pair in model.metadata_props.items() for text in pair]
+    texts += [value.name for value in (*model.graph.inputs, *model.graph.outputs)]
+    for node in model.graph.all_nodes():
+        texts += [node.op_type, node.domain, node.name]
+        texts += [value.name for value in (*node.inputs, *node.outputs) if value is not None]
+    wrong = next((text for text in texts if not isinstance(text, str | None)), None)
+    if wrong is not None:
+        raise damaged(path, f"the name {wrong!r} is not UTF-8")
 
 
 def _infer(model: ir.Model) -> None:
@@ -137,7 +154,7 @@ def _quantized(model: ir.Model) -> dict[str, int]:
     for node in model.graph.all_nodes():
         makers = [value.producer() for value in node.inputs if value is not None]
         if node.op_type != "QuantizeLinear" and any(m is not None and m.op_type == "DequantizeLinear" for m in makers):
-            found[node.op_type] += 1
+            found[printable(node.op_type)] += 1
     return ordered(found)
 
 
@@ -151,12 +168,12 @@ def _layer_bytes(model: ir.Model) -> dict[str, int]:
     for node in model.graph.all_nodes():
         tensor = node.attributes.get_tensor("value", None) if node.op_type == "Constant" else None
         if tensor is not None:
-            constants[node.outputs[0].name] = tensor.nbytes
+            constants.update((value.name, tensor.nbytes) for value in node.outputs[:1])
     return bytes_by_layer(
         constants,
         (
             (
-                f"{node.op_type} {node.name or node.outputs[0].name}",
+                printable(" ".join((node.op_type, node.name or next((str(v.name) for v in node.outputs), "")))),
                 [value.name for value in node.inputs if value is not None],
                 [value.name for value in node.outputs],
             )
@@ -169,4 +186,4 @@ def _layer_bytes(model: ir.Model) -> dict[str, int]:
 def _described(value: ir.Value) -> str:
     sizes: Sequence[object] = () if value.shape is None else tuple(value.shape)
     kind = "unknown" if value.dtype is None else value.dtype.numpy().name
-    return f"{value.name} {kind}[{','.join(str(size) for size in sizes)}]"
+    return printable(f"{value.name} {kind}[{','.join(str(size) for size in sizes)}]")

@@ -1,12 +1,17 @@
-"""Summaries of files, good and bad."""
+"""Summaries of graphs in files, good and bad, and what all summaries share."""
 
+import json
 from pathlib import Path
 
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from depthdeploy.core.digest import plain
 from depthdeploy.errors import ModelError
 from depthdeploy.graph.inspect import inspect_file, inspect_ir, inspect_onnx
+from depthdeploy.graph.inspect_text import bytes_by_layer, largest_rows
 from depthdeploy.testing import graphs
 from depthdeploy.testing.graph_text import build
 
@@ -21,7 +26,9 @@ IR = """<?xml version="1.0"?>
 <dim>1</dim><dim>1</dim><dim>8</dim><dim>8</dim></port></output></layer>
 <layer id="3" name="conv/sink" type="Result" version="opset1"><input><port id="0" precision="FP32">
 <dim>1</dim><dim>1</dim><dim>8</dim><dim>8</dim></port></input></layer>
-</layers><edges><edge from-layer="2" from-port="2" to-layer="3" to-port="0" /></edges></net>"""
+</layers><edges><edge from-layer="0" from-port="0" to-layer="2" to-port="0" />
+<edge from-layer="1" from-port="0" to-layer="2" to-port="1" />
+<edge from-layer="2" from-port="2" to-layer="3" to-port="0" /></edges></net>"""
 
 
 @pytest.fixture
@@ -46,6 +53,9 @@ def test_an_onnx_graph(tmp_path: Path) -> None:
     assert summary.bytes == path.stat().st_size
     assert (summary.quantize_nodes, summary.quantized) == (0, {})
     assert ("MACs", f"{summary.macs:,}") in summary.rows()
+    assert len(summary.layer_bytes) == 5 + 1  # both Clips read the same bounds, which count for the first
+    assert sum(summary.layer_bytes.values()) == sum(4 * count for count in summary.precisions.values())
+    assert list(summary.layer_bytes.values()) == sorted(summary.layer_bytes.values(), reverse=True)
 
 
 def test_a_quantized_graph(tmp_path: Path) -> None:
@@ -67,6 +77,8 @@ def test_a_quantized_graph(tmp_path: Path) -> None:
     assert summary.parameters == 3
     assert summary.precisions["int8"] == 4
     assert ("quantized operators", "Conv 1") in summary.rows()
+    # weights, their scale and zero point belong to the convolution, past the dequantization of them
+    assert summary.layer_bytes == {"Conv depth": 3 + 4 + 1, "QuantizeLinear codes": 4 + 1}
 
 
 def test_a_graph_of_free_size_has_no_count_of_operations(tmp_path: Path) -> None:
@@ -79,6 +91,26 @@ def test_a_graph_of_free_size_has_no_count_of_operations(tmp_path: Path) -> None
     summary = inspect_onnx(path)
     assert summary.macs is None
     assert summary.inputs == ("image float32[1,3,height,32]",)
+
+
+def test_constants_count_for_the_first_layer_that_computes_with_them() -> None:
+    layers = [
+        ("dequantize", ["codes", "scale"], ["weights"]),
+        ("twice", ["image", "weights", "weights"], ["a"]),
+        ("again", ["a", "weights", "bias"], ["b"]),
+        ("bare", ["b"], ["c"]),
+    ]
+    constants = {"codes": 8, "scale": 4, "bias": 2, "unread": 100}
+    assert bytes_by_layer(constants, layers) == {"twice": 12, "again": 2}
+
+
+def test_a_table_has_the_largest_layers_and_one_row_for_the_rest() -> None:
+    rows = largest_rows({f"layer {number} {'x' * 90}": 100 - number for number in range(10)})
+    assert len(rows) == 9
+    assert rows[0][1].startswith("100 bytes (10.5%) layer 0 xxx")
+    assert rows[0][1].endswith("…")
+    assert rows[-1] == ("layer size", "183 bytes in 2 others")
+    assert largest_rows({}) == []
 
 
 def test_external_data_belongs_to_the_size(tmp_path: Path) -> None:
@@ -94,8 +126,15 @@ def test_an_openvino_ir(ir_file: Path) -> None:
     assert summary.outputs == ("depth fp32[1,1,8,8]",)
     assert summary.precisions == {"i8": 3}
     assert summary.weights_bytes == 3
+    assert summary.layer_bytes == {"Convolution conv": 3}
     assert summary.layers == {"Const": 1, "Convolution": 1, "Parameter": 1, "Result": 1}
     assert dict(summary.rows())["format"] == "OpenVINO IR version 11"
+
+
+def test_an_ir_whose_constants_are_cut(ir_file: Path) -> None:
+    ir_file.with_suffix(".bin").write_bytes(b"ab")
+    with pytest.raises(ModelError, match=r"'w' ends at byte 3 of tiny\.bin, which has 2 bytes"):
+        inspect_ir(ir_file)
 
 
 def test_an_ir_without_its_constants(ir_file: Path) -> None:
@@ -115,6 +154,10 @@ def test_an_ir_without_its_constants(ir_file: Path) -> None:
         ("text.xml", b"not xml"),
         ("page.xml", b"<html></html>"),
         ("weights.pt", b"PK"),
+        ("missing.hef", None),
+        ("missing.rknn", None),
+        ("missing.tflite", None),
+        ("name.onnx", graphs.residual_block().SerializeToString().replace(b"Conv", b"C\xffnv")),
     ],
 )
 def test_a_bad_file_is_an_error_of_one_paragraph(tmp_path: Path, name: str, content: bytes | None) -> None:
@@ -125,3 +168,20 @@ def test_a_bad_file_is_an_error_of_one_paragraph(tmp_path: Path, name: str, cont
         inspect_file(path)
     assert name in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@given(data=st.data(), suffix=st.sampled_from([".onnx", ".xml"]))
+def test_damage_is_never_a_crash(data: st.DataObject, suffix: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    content = bytearray(IR.encode() if suffix == ".xml" else graphs.depthwise_block().SerializeToString())
+    for _ in range(data.draw(st.integers(0, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    del content[data.draw(st.integers(0, len(content)) | st.just(len(content))) :]
+    path = tmp_path_factory.getbasetemp() / f"damaged{suffix}"
+    path.write_bytes(content)
+    path.with_suffix(".bin").write_bytes(b"abc")
+    try:
+        summary = inspect_file(path)
+    except ModelError:
+        return
+    json.dumps(plain(summary), allow_nan=False)
+    assert all(text.isprintable() for row in summary.rows() for text in row)
