@@ -32,8 +32,9 @@ class WeightClipping:
     al. 2021, *A White Paper on Neural Network Quantization*, section 3.1, MSE range setting, on weights). A weight that
     lies on its grid already costs nothing there and keeps its scale.
 
-    On a depth network with weights of 4 bits this gains 2.5 dB SQNR with rounding to nearest, and costs as much before
-    compensated rounding, which can mend what is rounded but not what is clipped. With 8 bits it changes nothing that counts.
+    The weights' error is not the network's: with 4 bits and rounding to nearest, of two depth networks one gains 2.5 dB
+    SQNR by this and one loses 0.7 dB. Before compensated rounding, which mends what is rounded but not what is clipped,
+    it costs the first 2.5 dB. With 8 bits it changes nothing that counts.
 
     Attributes:
         norm: the exponent; larger ones clip less.
