@@ -1,6 +1,6 @@
 """More photographs than there are: mirrored and cropped ones after the originals, no two tensors alike.
 
-``python -m quantizers.variations ORIGINALS COUNT SEED OUT``. They measure time and memory; no fidelity is read off them.
+``python -m quantizers.variations ORIGINALS COUNT SEED OUT``. For time and memory; they say nothing of fidelity.
 """
 
 from __future__ import annotations
