@@ -175,7 +175,7 @@ def test_before_the_output_nothing_is_clipped(store: Store, photos: Photos) -> N
     observer = Percentile(80.0)
     statistics = observe(model, photos, observer=observer, calibration_digest="", images=8, unclipped=1)
     clipped, whole = observed(model, photos, observer), observed(model, photos, MinMax())
-    assert statistics.observer == "percentile(80), minmax at the output"
+    assert statistics.observer == "percentile(80), usual-minmax at the output"
     assert clipped.observer == "percentile(80)"
     for name, found in statistics.ranges.items():
         expected = (whole if behind[name] <= 1 else clipped).ranges[name]

@@ -1,7 +1,7 @@
 """Observers: what the values of an activation tensor span, gathered photograph by photograph in constant memory."""
 
 from depthdeploy.quantization.observers.entropy import Entropy
-from depthdeploy.quantization.observers.extremes import Extremes, MinMax, Moving
+from depthdeploy.quantization.observers.extremes import Extremes, MinMax, Moving, UsualMinMax
 from depthdeploy.quantization.observers.histogram import BINS, StreamingHistogram
 from depthdeploy.quantization.observers.mse import Mse, expected_error
 from depthdeploy.quantization.observers.names import OBSERVERS, parse_observer
@@ -20,6 +20,7 @@ __all__ = [
     "Percentile",
     "StreamingHistogram",
     "TensorObserver",
+    "UsualMinMax",
     "expected_error",
     "parse_observer",
 ]

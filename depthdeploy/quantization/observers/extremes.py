@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from depthdeploy.core.grid import NumberFormat
 from depthdeploy.quantization.observers.protocol import Array, Range, TensorObserver
 
@@ -55,6 +58,56 @@ class MinMax:
     def start(self, number_format: NumberFormat | None = None) -> TensorObserver:
         """The state of one tensor that has seen nothing yet; the number format does not matter."""
         return Extremes()
+
+
+class _Usual:
+    """The extremes of every photograph, two numbers each."""
+
+    __slots__ = ("_reach", "_seen", "_share")
+
+    def __init__(self, share: float, reach: float) -> None:
+        self._share, self._reach = share, reach
+        self._seen: list[Range] = []
+
+    def update(self, values: Array, extremes: Range | None = None) -> None:
+        self._seen.append(extremes_of(values) if extremes is None else extremes)
+
+    def range(self) -> Range:
+        if not self._seen:
+            raise ValueError("nothing was observed")
+        lows, highs = (np.asarray(ends) for ends in zip(*self._seen, strict=True))
+        return -self._bound(-lows), self._bound(highs)
+
+    def _bound(self, ends: NDArray[np.float64]) -> float:
+        most, usual = float(ends.max()), float(np.quantile(ends, self._share))
+        return min(most, self._reach * usual) if usual > 0 else most
+
+
+@dataclass(frozen=True, slots=True)
+class UsualMinMax:
+    """Min-max, but a photograph that reaches far beyond nearly all others does not make their steps coarser.
+
+    Attributes:
+        share: how many of the photographs are usual, as a share of them.
+        reach: the range ends at most so many times beyond what the usual ones reach.
+    """
+
+    share: float = 0.98
+    reach: float = 1.5
+
+    @property
+    def name(self) -> str:
+        """For plans and reports."""
+        return f"usual-minmax({self.share:.12g}, {self.reach:.12g})"
+
+    @property
+    def extremes_suffice(self) -> bool:
+        """They are all it looks at."""
+        return True
+
+    def start(self, number_format: NumberFormat | None = None) -> TensorObserver:
+        """The state of one tensor that has seen nothing yet; the number format does not matter."""
+        return _Usual(self.share, self.reach)
 
 
 class _Average:
