@@ -68,18 +68,10 @@ def inspect_ir(path: Path) -> IrSummary:
     layers = list(root.iterfind("layers/layer"))
     counts = Counter(printable(layer.get("type", "?")) for layer in layers)
     held = weights.stat().st_size
+    stored = _stored(path, layers, held)
     precisions: Counter[str] = Counter()
-    for layer in layers:
-        data = layer.find("data")
-        if layer.get("type") == "Const" and data is not None:
-            size = _number(data.get("size"), path)
-            end = _number(data.get("offset"), path) + size
-            if size < 0 or end > held:
-                name = printable(layer.get("name", "?"))
-                raise damaged(
-                    path, f"constant {name!r} ends at byte {end:,} of {weights.name}, which has {held:,} bytes"
-                )
-            precisions[printable(data.get("element_type", "?"))] += size
+    for one in stored:
+        precisions[one.type] += one.bytes
     return IrSummary(
         path=path,
         sha256=sha256_file(path),
@@ -90,11 +82,37 @@ def inspect_ir(path: Path) -> IrSummary:
         outputs=tuple(_result(root, layers, layer) for layer in layers if layer.get("type") == "Result"),
         layers=ordered(counts),
         precisions=ordered(precisions),
-        layer_bytes=_layer_bytes(root, layers, path),
+        layer_bytes=_layer_bytes(root, layers, stored),
     )
 
 
-def _layer_bytes(root: ET.Element, layers: list[ET.Element], path: Path) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    layer: str
+    type: str
+    bytes: int
+
+
+def _stored(path: Path, layers: list[ET.Element], held: int) -> list[_Constant]:
+    """What the ``.bin`` file holds; of constants that are stored in one place the first has the bytes."""
+    found: list[_Constant] = []
+    places: set[tuple[int, int]] = set()
+    for layer in layers:
+        data = layer.find("data")
+        if layer.get("type") != "Const" or data is None:
+            continue
+        place = (_number(data.get("offset"), path), _number(data.get("size"), path))
+        if min(place) < 0 or sum(place) > held:
+            name = printable(layer.get("name", "?"))
+            weights = path.with_suffix(".bin").name
+            raise damaged(path, f"constant {name!r} ends at byte {sum(place):,} of {weights}, which has {held:,} bytes")
+        kind = printable(data.get("element_type", "?"))
+        found.append(_Constant(layer.get("id", "?"), kind, 0 if place in places else place[1]))
+        places.add(place)
+    return found
+
+
+def _layer_bytes(root: ET.Element, layers: list[ET.Element], stored: list[_Constant]) -> dict[str, int]:
     """Bytes of constants by the layer that computes with them; a value goes by its layer and port."""
     read: dict[str, list[str]] = {}
     for edge in root.iterfind("edges/edge"):
@@ -104,11 +122,7 @@ def _layer_bytes(root: ET.Element, layers: list[ET.Element], path: Path) -> dict
         layer.get("id", "?"): [f"{layer.get('id')}:{port.get('id')}" for port in layer.iterfind("output/port")]
         for layer in layers
     }
-    constants: dict[str, int] = {}
-    for layer in layers:
-        data = layer.find("data")
-        if layer.get("type") == "Const" and data is not None:
-            constants.update((value, _number(data.get("size"), path)) for value in written[layer.get("id", "?")][:1])
+    constants = {value: one.bytes for one in stored for value in written[one.layer][:1]}
     steps = ((printable(f"{layer.get('type')} {layer.get('name')}"), layer.get("id", "?")) for layer in layers)
     return bytes_by_layer(constants, ((name, read.get(number, []), written[number]) for name, number in steps))
 

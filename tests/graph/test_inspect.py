@@ -131,6 +131,16 @@ def test_an_openvino_ir(ir_file: Path) -> None:
     assert dict(summary.rows())["format"] == "OpenVINO IR version 11"
 
 
+def test_constants_stored_in_one_place_count_once(ir_file: Path) -> None:
+    start = IR.index('<layer id="1"')
+    layer = IR[start : IR.index('<layer id="2"')]
+    twin = layer.replace('id="1" name="w"', 'id="9" name="twin"')
+    ir_file.write_text(IR.replace(layer, layer + twin))
+    summary = inspect_ir(ir_file)
+    assert summary.layers["Const"] == 2
+    assert summary.precisions == {"i8": 3}
+
+
 def test_an_ir_whose_constants_are_cut(ir_file: Path) -> None:
     ir_file.with_suffix(".bin").write_bytes(b"ab")
     with pytest.raises(ModelError, match=r"'w' ends at byte 3 of tiny\.bin, which has 2 bytes"):
