@@ -36,7 +36,7 @@ class AdaRound:
     plan's grids; the plan does not change. After the iterations a few rounds of greedy descent take what they left.
 
     It belongs before steps that round weights or move biases: what the draft's constants are when it begins is what
-    the float network means to it, and weights that lie on their grids already are left alone.
+    the float network means to it. Where weights lie on their grids already, biases alone learn.
 
     An iteration is one step of Adam on a batch of ``batch_size`` photographs, each with ``positions`` output positions
     of the layer; a layer has ``epochs x ceil(photographs / batch_size)`` iterations. An eighth of the rows is held out:
@@ -102,7 +102,7 @@ class AdaRound:
         layers, left = rounded_layers(strip, draft.plan)
         chosen = [one for one in layers if self.mode == "train_all" or one.line.grid.format.bits <= _FEW_BITS]
         if not chosen:
-            return Refined(draft, f"no layer learned: mode {self.mode} finds none{_left(left)}", _already(left))
+            return Refined(draft, f"no layer learned: mode {self.mode} finds none{_left(left)}")
         store = LayerStore(
             bench.folder, self._identity(draft, bench, images), accept_cut=math.isfinite(bench.deadline.ends)
         )
@@ -111,10 +111,10 @@ class AdaRound:
         arrays = _arrays(chosen, done)
         model = with_constants(draft.model, arrays, bench.folder / "model.onnx")
         found = [done[layer.name] for layer in chosen]
-        detail = f"{_summary(found)} on {images} photographs{_left(left)}"
-        return Refined(
-            replace(draft, model=model), detail, (*_already(left), *_degradations(chosen, found, self._task(images)))
-        )
+        exact = sum(layer.exact for layer in chosen)
+        alone = f"; {exact} had their weights on the grid already and learned biases alone" if exact else ""
+        detail = f"{_summary(found)} on {images} photographs{alone}{_left(left)}"
+        return Refined(replace(draft, model=model), detail, _degradations(chosen, found, self._task(images)))
 
     def _task(self, images: int) -> Task:
         iterations = self.epochs * math.ceil(images / self.batch_size)
@@ -170,12 +170,6 @@ def _degradations(layers: Sequence[RoundedLayer], found: Sequence[LearnedLayer],
     if back:
         told.append(f"{len(back)} layers rolled back to nearest rounding: {_some(back)}")
     return tuple(told)
-
-
-def _already(left: Sequence[str]) -> tuple[str, ...]:
-    """An earlier step has rounded weights; what they were before is not known here, so nothing can be learned."""
-    count = sum(text.endswith("(its weight is on its grid already)") for text in left)
-    return (f"{count} layers not learned: an earlier step has rounded their weights",) if count else ()
 
 
 def _left(left: Sequence[str]) -> str:

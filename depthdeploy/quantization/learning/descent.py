@@ -57,16 +57,36 @@ def descend(
     if problem.weight.shape[2] > _LARGEST or not rounds:
         return integers, bias
     products = _products(problem, rows)
-    free = problem.bias_limit > 0
     for _ in range(rounds):
         form = _form(problem, rows, integers, bias)
         if train_bias:
-            newton = bias - form.residual / (form.active[..., 0] * len(rows))
-            bias = torch.where(free, newton.clamp(-problem.bias_limit, problem.bias_limit), bias)
+            bias = _newton(problem, rows, form, bias)
             form = _form(problem, rows, integers, bias)
         if not _sweep(problem, integers, form, products):
             break
     return integers, bias
+
+
+@torch.no_grad()
+def settle_bias(problem: Problem, rows: Rows, integers: Tensor, *, rounds: int) -> Tensor:
+    """The bias ``[groups, outputs]`` that makes up for the mean error of a rounding, where it may change.
+
+    Args:
+        problem: the layer.
+        rows: what it reads and should give.
+        integers: minus the zero point, ``[groups, outputs, fan_in]``.
+        rounds: of Newton's method: which rows saturate depends on the bias.
+    """
+    bias = problem.bias
+    for _ in range(rounds):
+        bias = _newton(problem, rows, _form(problem, rows, integers, bias), bias)
+    return bias
+
+
+def _newton(problem: Problem, rows: Rows, form: _Form, bias: Tensor) -> Tensor:
+    limit = problem.bias_limit
+    moved = bias - form.residual / (form.active[..., 0] * len(rows))
+    return torch.where(limit > 0, moved.clamp(-limit, limit), bias)
 
 
 def _products(problem: Problem, rows: Rows) -> Tensor:

@@ -184,7 +184,7 @@ class _Work:
     def _affordable(self, index: int, problem: Problem, rows: Rows, course: Course) -> int:
         """How many iterations fit into the layer's share of the time that is left; all without a deadline."""
         left = self._bench.deadline.left
-        if math.isinf(left):
+        if math.isinf(left) or problem.exact:
             return course.iterations
         trial = Learner(problem, split(rows)[0], course, 0)
         trial.step(0)
@@ -220,7 +220,7 @@ class _Work:
 
 
 def _described(layer: RoundedLayer, solution: Solution, *, cut: bool) -> LearnedLayer:
-    changed = bool(layer.bias) and layer.bias_limit.size and solution.iterations and not solution.rolled_back
+    changed = bool(layer.bias) and layer.bias_limit.size and solution.iterations
     bias = solution.bias.reshape(layer.bias_shape).cpu().numpy() if changed else np.zeros(0, dtype=np.float32)
     weight = layer.stored(solution)
     return LearnedLayer(weight, bias, solution.before, solution.after, solution.iterations, cut, solution.rolled_back)

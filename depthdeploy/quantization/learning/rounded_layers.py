@@ -67,6 +67,12 @@ class RoundedLayer:
         return np.asarray(topology.constant(self.node.inputs[1]), dtype=np.float32)
 
     @property
+    def exact(self) -> bool:
+        """Whether the weight lies on its grid already: there is nothing to round up or down."""
+        grid, weight = self.line.grid, self.weight
+        return np.array_equal(grid.dequantize(grid.quantize(weight)), weight)
+
+    @property
     def groups(self) -> int:
         """Groups of channels that do not see one another."""
         return self.attributes.integer("group", 1) if self.kind in ("Conv", "ConvTranspose") else 1
@@ -155,11 +161,7 @@ def _unfit(node: ir.Node, line: WeightGrid) -> str:
         return "its weight is read by several nodes"
     if line.grid.axis is not None and line.grid.axis != channel_axis(node, weight.ndim):
         return "its grid is not one of output channels"
-    if node.op_type not in ("Conv", "ConvTranspose") and weight.ndim != 2:
-        return "its weight is no matrix"
-    floats = np.asarray(weight, dtype=np.float32)
-    on_grid = np.array_equal(line.grid.dequantize(line.grid.quantize(floats)), floats)
-    return "its weight is on its grid already" if on_grid else ""
+    return "" if node.op_type in ("Conv", "ConvTranspose") or weight.ndim == 2 else "its weight is no matrix"
 
 
 def _layer(

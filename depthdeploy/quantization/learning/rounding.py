@@ -124,6 +124,11 @@ class Problem:
         """Integers, minus the zero point, rounded to nearest, as ``Grid.quantize`` does."""
         return torch.clamp(torch.round(self.weight / self.scale), *self.ends)
 
+    @property
+    def exact(self) -> bool:
+        """Whether the weight lies on its grid before rounding."""
+        return bool(torch.equal(self.nearest * self.scale, self.weight))
+
     def outputs(self, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """``[groups, n, outputs]`` from ``[groups, n, fan_in]``, after the activation function."""
         if weight.shape[1] == 1:  # depthwise: a product of matrices with one column is slow

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from depthdeploy.quantization.learning.descent import descend
+from depthdeploy.quantization.learning.descent import descend, settle_bias
 from depthdeploy.quantization.learning.rounding import Course, Learner, Problem, Rows, noise_of
 
 #: One row of so many is held out.
@@ -25,7 +25,7 @@ class Solution:
         before: noise power over signal power of nearest rounding on the held-out rows; NaN if not measured.
         after: likewise of this solution.
         iterations: that were run.
-        rolled_back: whether learning made it worse, so that this is nearest rounding.
+        rolled_back: whether learning made it worse, so that this is nearest rounding; its bias may have changed.
     """
 
     integers: Tensor
@@ -60,17 +60,22 @@ def solve(problem: Problem, rows: Rows, course: Course, seed: int, tell: Callabl
         tell: told how many iterations are done.
     """
     fit, held = split(rows)
-    before = noise_of(problem, held, problem.nearest * problem.scale, problem.bias)
-    learner = Learner(problem, fit, course, seed)
-    for step in range(course.iterations):
-        learner.step(step)
-        if step % 50 == 49:
-            tell(step + 1)
-    found = [learner.result()]
-    if bool(found[0][0].isfinite().all()) and bool(found[0][1].isfinite().all()):
-        found.append(descend(problem, fit, found[0], rounds=course.rounds, train_bias=course.train_bias))
+    nearest = problem.nearest
+    found = [(nearest, problem.bias)]
+    if not problem.exact:
+        learner = Learner(problem, fit, course, seed)
+        for step in range(course.iterations):
+            learner.step(step)
+            if step % 50 == 49:
+                tell(step + 1)
+        learned = learner.result()
+        found.append(learned)
+        if all(bool(part.isfinite().all()) for part in learned):
+            found.append(descend(problem, fit, learned, rounds=course.rounds, train_bias=course.train_bias))
+    if course.train_bias and (course.rounds or problem.exact):
+        found.append((nearest, settle_bias(problem, fit, nearest, rounds=max(1, course.rounds))))
     noises = [noise_of(problem, held, integers * problem.scale, bias) for integers, bias in found]
-    after, (integers, bias) = min(zip(noises, found, strict=True), key=lambda pair: (math.isnan(pair[0]), pair[0]))
-    if not after <= before:  # NaN is not better
-        return Solution(problem.nearest, problem.bias, before, before, course.iterations, rolled_back=True)
-    return Solution(integers, bias, before, after, course.iterations, rolled_back=False)
+    best = min(range(len(found)), key=lambda index: (math.isnan(noises[index]), noises[index]))
+    integers, bias = found[best]
+    back = integers is nearest and not problem.exact
+    return Solution(integers, bias, noises[0], noises[best], course.iterations, back)
