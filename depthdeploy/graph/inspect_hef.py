@@ -53,7 +53,7 @@ class HefSummary:
             ("format", f"HEF, header version {header.version}"),
             ("checksum", f"{header.checksum}: verified"),
             ("architecture", self.architecture),
-            ("runs on", ", ".join(self.runs_on) or f"{self.architecture} is not a known architecture"),
+            ("runs on", ", ".join(self.runs_on) or f"not known for {self.architecture}"),
             ("compiler", self.compiler or "not stated"),
         ]
         for group in self.groups:
