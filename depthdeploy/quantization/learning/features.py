@@ -43,8 +43,8 @@ def comparable(
     student, teacher = Executor(graph, device=device), Executor(original, device=device)
     known = {value.name for node in original.graph for value in node.outputs}
     roots, ends = shared_grids(graph.graph, draft.plan), {*student.inputs, *student.outputs}
-    wanted = [name for name, root in roots.items() if name == root and name not in ends and name in known]
-    wanted = _spread(wanted, _CANDIDATES * count)
+    shared = [name for name, root in roots.items() if name == root and name not in ends and name in known]
+    wanted = _spread(shared, _CANDIDATES * count)
     if not wanted:
         return ()
     image = torch.from_numpy(photograph)

@@ -46,8 +46,8 @@ def already_on_grid(graph: ir.Graph, roots: Mapping[str, str]) -> frozenset[str]
     for node in graph:
         if node.op_type not in _EXACT or not topology.preserves(node):
             continue
-        for out in node.outputs:
-            origins = [roots.get(value.name or "") for value in topology.activation_inputs(node)]
-            if out.name in roots and origins and all(origin == roots[out.name] for origin in origins):
-                found.add(out.name)
+        origins = [roots.get(value.name or "") for value in topology.activation_inputs(node)]
+        for name in (value.name or "" for value in node.outputs):
+            if name in roots and origins and all(origin == roots[name] for origin in origins):
+                found.add(name)
     return frozenset(found)

@@ -136,8 +136,8 @@ class Lesson:
         count = len(part)
         loss = depth_loss(depth.reshape(count, -1), target.reshape(count, -1), manner.kind, manner.invariant_weight)
         if manner.features and manner.feature_weight > 0:
-            maps = [(found[name], wanted[name]) for name in manner.features]
-            loss = loss + manner.feature_weight * feature_loss(*zip(*maps, strict=True), photographs=count)
+            maps, targets = ([values[name] for name in manner.features] for values in (found, wanted))
+            loss = loss + manner.feature_weight * feature_loss(maps, targets, count)
         return loss
 
     def measure(self, student: QuantizedNetwork | None = None) -> float:
