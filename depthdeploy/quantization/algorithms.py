@@ -52,6 +52,7 @@ PREPARATIONS: Mapping[str, Algorithm] = {
     entry.name: entry
     for entry in (
         Algorithm("equalize", f"{_ROOM}.equalize", "Equalize"),
+        Algorithm("channel-mixing", f"{_ROOM}.mixing", "ChannelMixing"),
         Algorithm("smoothquant", f"{_ROOM}.smooth", "SmoothQuant"),
         Algorithm("matmul-equalization", f"{_ROOM}.matmul_equalization", "MatMulEqualization"),
         Algorithm("layer-norm-absorption", f"{_ROOM}.layer_norm_absorption", "LayerNormAbsorption"),
