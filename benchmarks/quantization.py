@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +64,7 @@ def quantized(network: str, one: Tool, given: argparse.Namespace) -> Row:
     said = (*one.options, *(["transformer=yes"] if facts["transformer"] else []), *given.set)
     options = [part for item in said for part in ("--set", item)]
     row = Row(network, one.name, "", images=images)
+    shutil.rmtree(out, ignore_errors=True)  # a tool may take up what an earlier run left there
     try:
         python = interpreter(one.environment, given.peers_env)
         measured = process(

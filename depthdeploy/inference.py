@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from depthdeploy.errors import ModelError
 
-
 #: Optimizations of ONNX Runtime that change a graph's function. ``Pad_Fusion`` of release 1.31 folds zeros into a
 #: ``MaxPool``, whose own padding is minus infinity.
 _WRONG_OPTIMIZERS = ("Pad_Fusion",)

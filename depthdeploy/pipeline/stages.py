@@ -16,13 +16,13 @@ from pathlib import Path
 from depthdeploy.core.progress import Listener
 from depthdeploy.core.request import CompileRequest
 from depthdeploy.errors import DepthdeployError, UsageError
+from depthdeploy.memory import return_freed
 from depthdeploy.pipeline import model_stages as model
 from depthdeploy.pipeline import target_stages as target
 from depthdeploy.pipeline.approach import approach_of
 from depthdeploy.pipeline.assemble import Inputs, Made, assemble
 from depthdeploy.pipeline.destination import Destination, resolve
 from depthdeploy.pipeline.limits import over_the_limit
-from depthdeploy.pipeline.memory import return_freed
 from depthdeploy.pipeline.outcome import Outcome, TargetResult
 from depthdeploy.pipeline.photographs import choose
 from depthdeploy.pipeline.publish import place, publish

@@ -19,6 +19,7 @@ from depthdeploy.core.model import LegalModel, OnnxModel, QuantizedModel
 from depthdeploy.core.quant import Statistics
 from depthdeploy.core.recipe import Recipe
 from depthdeploy.core.scheme import Scheme
+from depthdeploy.memory import return_freed
 from depthdeploy.quantization import algorithms
 from depthdeploy.quantization.calibrate import observe, require_enough
 from depthdeploy.quantization.observers import parse_observer
@@ -81,6 +82,7 @@ def calibrate(model: OnnxModel, recipe: Recipe, bench: Workbench, shelf: Shelf |
         number_format=bench.scheme.activations,
         progress=bench.progress,
     )
+    return_freed()
     return Calibrated(prepared, statistics, steps)
 
 

@@ -57,7 +57,7 @@ class Equalize:
     rule: Literal["noise", "weights"] = "noise"
     clips: Literal["saturate", "per-channel", "keep"] = "saturate"
     margin: float = 1.3
-    images: int = 64
+    images: int = 48
 
     def __call__(self, model: OnnxModel, bench: Workbench) -> Prepared:
         """Scale the channels of every group that gains.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,6 +84,22 @@ class _Sums:
         return Moments(mean + self.origin[:, :, 0], covariance)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Computed(Mapping[str, Moments]):
+    """Moments in float64, computed when they are asked for: those of all layers at once would take twice the memory."""
+
+    sums: Mapping[str, _Sums]
+
+    def __getitem__(self, label: str) -> Moments:
+        return self.sums[label].moments()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sums)
+
+    def __len__(self) -> int:
+        return len(self.sums)
+
+
 def patch_moments(
     model: OnnxModel,
     tensors: Iterable[NDArray[np.generic]],
@@ -107,7 +123,7 @@ def patch_moments(
         seed: of the positions.
 
     Returns:
-        The layers' labels -> moments.
+        The layers' labels -> moments, computed at every access.
 
     Raises:
         QuantizationError: an input is NaN or infinite; the message names the layer and the photograph.
@@ -146,7 +162,7 @@ def patch_moments(
                     )
     if layers and not sums:
         raise CalibrationError("No photograph was read.", "Calibrate with at least one photograph.")
-    return {label: one.moments() for label, one in sums.items()}
+    return _Computed(sums)
 
 
 def _write(model: OnnxModel, layers: Sequence[tuple[Layer, Geometry]], path: Path) -> list[str]:

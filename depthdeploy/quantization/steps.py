@@ -14,6 +14,7 @@ from depthdeploy.core.findings import StepRecord
 from depthdeploy.core.model import OnnxModel
 from depthdeploy.core.recipe import Step
 from depthdeploy.core.scheme import Scheme
+from depthdeploy.memory import return_freed
 from depthdeploy.quantization import algorithms
 from depthdeploy.quantization.workbench import Draft, Workbench
 
@@ -74,6 +75,7 @@ def prepare_once(model: OnnxModel, step: Step, bench: Workbench, shelf: Shelf) -
     def make(folder: Path, work: Path) -> PreparedStep:
         since = time.perf_counter()
         made = algorithm(model, replace(bench, folder=work))
+        return_freed()
         record = StepRecord(str(step), time.perf_counter() - since, made.detail)
         return PreparedStep(_moved(made.model, work, folder), record)
 
@@ -89,6 +91,7 @@ def refine_once(draft: Draft, step: Step, bench: Workbench, shelf: Shelf) -> Ref
     def make(folder: Path, work: Path) -> RefinedStep:
         since = time.perf_counter()
         done = algorithm(start, replace(bench, folder=work, scheme=_visible(bench.scheme, entry)))
+        return_freed()
         better = _without_steps(replace(done.draft, model=_moved(done.draft.model, work, folder)))
         device = algorithms.describe_device(bench.device) if entry.learns else ""
         seconds = time.perf_counter() - since
