@@ -13,7 +13,7 @@ from depthdeploy.errors import UsageError
 DEFAULT_MODEL = "midas-v21-small"
 
 #: How a network is quantized when nobody says.
-DEFAULT_RECIPE = "percentile"
+DEFAULT_RECIPE = "fast"
 
 #: Where algorithms that learn can run.
 DEVICES = ("auto", "cpu", "cuda")

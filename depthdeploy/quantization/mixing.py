@@ -119,8 +119,8 @@ class ChannelMixing:
 
     def _best(self, group: ChannelGroup, drawn: Sequence[NDArray[np.float32]], bench: Workbench) -> Matrix | None:
         """The candidate of the least noise; ``None`` when the channels as they are come close."""
-        energy = np.sum([columns @ columns.T / columns.shape[1] for columns in drawn], axis=0, dtype=np.float64)
-        gram = np.sum([_gram(node) for node in group.readers], axis=0)
+        energy = np.asarray(np.sum([_second(columns) for columns in drawn], axis=0))
+        gram = np.asarray(np.sum([_gram(node) for node in group.readers], axis=0))
         stretch = _stretch(energy, gram)
         rng = np.random.default_rng([bench.seed, group.channels])
         turn = np.linalg.qr(rng.standard_normal(stretch.shape))[0]
@@ -159,7 +159,13 @@ def _columns(array: NDArray[np.generic], positions: int, rng: np.random.Generato
 def _by_input(node: ir.Node, weight: Matrix) -> Matrix:
     """A layer's weight as ``[in, everything else]``."""
     axis = 0 if node.op_type == "ConvTranspose" else 1
-    return np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
+    return np.asarray(np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1))
+
+
+def _second(columns: NDArray[np.floating]) -> Matrix:
+    """``E[x x^T]`` over the columns."""
+    product = np.asarray(columns @ columns.T, dtype=np.float64)
+    return np.asarray(product / columns.shape[1])
 
 
 def _gram(node: ir.Node) -> Matrix:
@@ -204,9 +210,9 @@ def _levelling(stretch: Matrix, energy: Matrix) -> Matrix:
 
 def _noise(group: ChannelGroup, matrix: Matrix, drawn: Sequence[NDArray[np.float32]], scheme: Scheme) -> float:
     """What rounding the mixed tensors and the readers' weights leaves, in squared units of the readers' outputs."""
-    inverse = np.linalg.inv(matrix)
+    inverse = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
     mixed = [matrix @ columns for columns in drawn]
-    second = np.mean([columns @ columns.T / columns.shape[1] for columns in mixed], axis=0)
+    second = np.mean([_second(columns) for columns in mixed], axis=0)
     felt, weights = 0.0, 0.0
     for node in group.readers:
         weight = _mixed_inputs(node, inverse)
@@ -224,7 +230,7 @@ def _mixed_inputs(node: ir.Node, inverse: Matrix) -> Matrix:
 
 
 def _apply(group: ChannelGroup, matrix: Matrix) -> None:
-    inverse = np.linalg.inv(matrix)
+    inverse = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
     for node in group.writers:
         axis = 0 if node.op_type == "Conv" else 1
         replace_constant(node, 1, np.moveaxis(np.tensordot(matrix, weight_of(node), axes=(1, axis)), 0, axis))

@@ -174,7 +174,7 @@ class _Work:
         def on_entry(entry: Tensor, first: int, count: int) -> None:
             found = places.inputs(entry, first, count)
             if grid is not None:
-                found = found.div_(np.float32(scale)).round_().add_(zero)
+                found = found.div_(scale).round_().add_(zero)
             inputs[first * places.count : (first + count) * places.count] = found.to(inputs)
 
         self._stream.advance(layer.start, layer.entry, on_entry)

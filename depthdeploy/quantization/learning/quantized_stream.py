@@ -84,7 +84,7 @@ class _Held:
         found = torch.from_numpy(array)
         if self._integers is None:
             return found
-        return found.to(torch.float32).sub_(self._integers.zero_point[0]).mul_(np.float32(self._integers.scale[0]))
+        return found.to(torch.float32).sub_(self._integers.zero_point[0]).mul_(self._integers.scale[0])
 
     def drop(self) -> None:
         self._arrays.clear()
@@ -95,7 +95,7 @@ class _Held:
         grid = self._integers
         if grid is None:
             return np.ascontiguousarray(tensor.cpu().numpy())
-        steps = (tensor / np.float32(grid.scale[0])).round_().add_(grid.zero_point[0])
+        steps = (tensor / grid.scale[0]).round_().add_(grid.zero_point[0])
         return np.ascontiguousarray(steps.to(getattr(torch, grid.format.dtype)).cpu().numpy())
 
 

@@ -201,7 +201,8 @@ def _bias(
 
 
 def _outputs(node: ir.Node) -> int:
-    shape = np.shape(topology.constant(node.inputs[1]))
+    weight = topology.constant(node.inputs[1])
+    shape = () if weight is None else weight.shape
     group = node.attributes.get("group")
     groups = 1 if group is None else group.as_int()
     transposed = node.attributes.get("transB")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,7 +27,7 @@ from depthdeploy.quantization.learning.rounding import Course
 from depthdeploy.quantization.observers import parse_observer
 from depthdeploy.quantization.plan import make_plan
 from depthdeploy.quantization.qdq import write_pairs
-from depthdeploy.quantization.workbench import Deadline, Draft, Workbench
+from depthdeploy.quantization.workbench import Deadline, Draft, Refined, Workbench
 from depthdeploy.testing.graph_text import build
 
 Store = Callable[[onnx.ModelProto], OnnxModel]
@@ -81,13 +82,13 @@ class Case:
     draft: Draft
     bench: Workbench
 
-    def __call__(self, step: AdaRound = SMALL, folder: str = "work", **changes: object) -> Draft:
+    def __call__(self, step: AdaRound = SMALL, folder: str = "work", **changes: Any) -> Draft:
         return self.refined(step, folder, **changes).draft
 
-    def refined(self, step: AdaRound = SMALL, folder: str = "work", **changes: object):  # type: ignore[no-untyped-def]
+    def refined(self, step: AdaRound = SMALL, folder: str = "work", **changes: Any) -> Refined:
         place = self.bench.folder / folder
         place.mkdir(exist_ok=True)
-        return step(self.draft, replace(self.bench, folder=place, **changes))  # type: ignore[arg-type]
+        return step(self.draft, replace(self.bench, folder=place, **changes))
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def test_a_layer_is_a_product_of_matrices(case: str) -> None:
     matrix = torch.from_numpy(layer.to_matrix(weight))
     found = torch.einsum("ngk,gok->ngo", inputs.reshape(len(inputs), matrix.shape[0], -1), matrix)
     torch.testing.assert_close(found.reshape(targets.shape), targets, rtol=1e-4, atol=1e-5)
-    assert np.array_equal(layer.from_matrix(layer.to_matrix(weight)), weight)
+    assert np.array_equal(layer.from_matrix(layer.to_matrix(weight).astype(np.float64)), weight)
 
 
 def test_positions_differ_between_photographs_and_repeat_with_the_seed() -> None:

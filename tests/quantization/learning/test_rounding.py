@@ -1,6 +1,7 @@
 """One layer with correlated inputs: what learning and descent gain over rounding to nearest, on rows never seen."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def test_learning_then_descent_each_gain_much(groups: int, outputs: int, fan_in:
     learned = solve(problem, rows, COURSE, 0, lambda count: None)
     assert learned.after < share * learned.before
     assert (problem.weight / problem.scale - learned.integers).abs().max() < 1 + 1e-5
-    both = solve(problem, rows, Course(*(getattr(COURSE, n) for n in COURSE.__slots__[:-1]), 4), 0, lambda count: None)
+    both = solve(problem, rows, replace(COURSE, rounds=4), 0, lambda count: None)
     assert both.after < 0.9 * learned.after
     assert both.before == learned.before
 
