@@ -41,40 +41,37 @@ def weight_of(node: ir.Node) -> Vector:
 
 def over_inputs(node: ir.Node, factor: Vector) -> Vector:
     """A factor per input channel, shaped so that it multiplies a layer's weight."""
-    weight = topology.constant(node.inputs[1])
-    assert weight is not None
-    spatial = (1,) * (weight.ndim - 2)
-    if node.op_type == "ConvTranspose":
-        return factor.reshape(-1, 1, *spatial)
-    group = attribute(node, "group", 1)
-    rows = np.repeat(factor.reshape(group, 1, -1), weight.shape[0] // group, axis=1)
-    return rows.reshape(weight.shape[0], weight.shape[1], *spatial)
+    return _shaped(node, factor, first=node.op_type == "ConvTranspose")
 
 
 def over_outputs(node: ir.Node, factor: Vector) -> Vector:
     """A factor per output channel, shaped so that it multiplies a layer's weight."""
-    weight = topology.constant(node.inputs[1])
-    assert weight is not None
-    spatial = (1,) * (weight.ndim - 2)
-    if node.op_type == "Conv":
-        return factor.reshape(-1, 1, *spatial)
-    group = attribute(node, "group", 1)
-    rows = np.repeat(factor.reshape(group, 1, -1), weight.shape[0] // group, axis=1)
-    return rows.reshape(weight.shape[0], weight.shape[1], *spatial)
+    return _shaped(node, factor, first=node.op_type == "Conv")
 
 
 def by_input(node: ir.Node, values: Vector, fold: np.ufunc = np.add) -> Vector:
     """An array shaped as a layer's weight, folded (summed by default) over all but its input channels, ``[in]``."""
-    if node.op_type == "ConvTranspose":
-        return np.asarray(fold.reduce(values.reshape(values.shape[0], -1), axis=1))
-    group = attribute(node, "group", 1)
-    parts = values.reshape(group, values.shape[0] // group, values.shape[1], -1)
-    return np.asarray(fold.reduce(parts, axis=(1, 3))).reshape(-1)
+    return _folded(node, values, fold, first=node.op_type == "ConvTranspose")
 
 
 def by_output(node: ir.Node, values: Vector, fold: np.ufunc = np.add) -> Vector:
     """Likewise over all but its output channels, ``[out]``."""
-    if node.op_type == "Conv":
+    return _folded(node, values, fold, first=node.op_type == "Conv")
+
+
+def _shaped(node: ir.Node, factor: Vector, *, first: bool) -> Vector:
+    """A factor per channel of a weight's first dimension, or of the second, which counts within a group."""
+    shape = weight_of(node).shape
+    spatial = (1,) * (len(shape) - 2)
+    if first:
+        return factor.reshape(-1, 1, *spatial)
+    group = attribute(node, "group", 1)
+    rows = np.repeat(factor.reshape(group, 1, -1), shape[0] // group, axis=1)
+    return rows.reshape(*shape[:2], *spatial)
+
+
+def _folded(node: ir.Node, values: Vector, fold: np.ufunc, *, first: bool) -> Vector:
+    if first:
         return np.asarray(fold.reduce(values.reshape(values.shape[0], -1), axis=1))
     group = attribute(node, "group", 1)
     parts = values.reshape(group, values.shape[0] // group, values.shape[1], -1)

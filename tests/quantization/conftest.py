@@ -16,6 +16,11 @@ from depthdeploy.core.model import LegalModel, OnnxModel
 from depthdeploy.core.scheme import Scheme
 from depthdeploy.core.target import Support
 from depthdeploy.core.tensor import TensorSpec
+from depthdeploy.inference import OnnxSession
+from depthdeploy.quantization.calibrate import observe
+from depthdeploy.quantization.observers import MinMax
+from depthdeploy.quantization.plan import make_plan
+from depthdeploy.quantization.qdq import apply_plan
 from depthdeploy.quantization.workbench import Draft, Workbench
 
 Store = Callable[[onnx.ModelProto], OnnxModel]
@@ -104,3 +109,34 @@ def bench(tmp_path: Path) -> Callable[[Draft, Scheme, list[NDArray[np.float32]]]
         return Workbench(draft.model, scheme, Listed(photos), folder)
 
     return made
+
+
+@pytest.fixture
+def preparing(tmp_path: Path, photos: list[NDArray[np.float32]]) -> Callable[..., Workbench]:
+    """A workbench for a preparation of a graph: 8 bits, a grid per output channel and per activation."""
+    weights = NumberFormat(8, True, True, Granularity.CHANNEL)
+    activations = NumberFormat(8, False, False, Granularity.TENSOR)
+
+    def made(
+        model: OnnxModel, *further: str, seen: list[NDArray[np.float32]] | None = None, folder: str = "prepared"
+    ) -> Workbench:
+        scheme = Scheme("u8s8", weights, activations, frozenset({"Add", "Conv", "Pad", "Resize", *further}))
+        return Workbench(model, scheme, Listed(seen or photos), tmp_path / folder)
+
+    return made
+
+
+@pytest.fixture
+def sqnr(tmp_path: Path, photos: list[NDArray[np.float32]]) -> Callable[[OnnxModel, Workbench], float]:
+    """SQNR in dB of a prepared graph with min-max ranges, executed exactly, against its bench's reference."""
+
+    def measured(prepared: OnnxModel, bench: Workbench) -> float:
+        statistics = observe(prepared, photos, observer=MinMax(), calibration_digest="", images=len(photos))
+        plan = make_plan(prepared, statistics, bench.scheme)
+        quantized = apply_plan(LegalModel(prepared, "test", "any", Support(())), plan, tmp_path / "quantized.onnx")
+        reference, exact = OnnxSession(bench.reference.path), OnnxSession(quantized.model.path, exact=True)
+        pairs = [(reference.predict(photo).astype(np.float64), exact.predict(photo)) for photo in photos]
+        noise = sum(float(((wanted - found) ** 2).sum()) for wanted, found in pairs)
+        return 10 * float(np.log10(sum(float((wanted**2).sum()) for wanted, _ in pairs) / noise))
+
+    return measured

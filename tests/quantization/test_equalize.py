@@ -1,8 +1,6 @@
 """Equalization across layers: the same function, finer grids, and what is left alone."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -10,69 +8,27 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from depthdeploy.core.grid import Granularity, NumberFormat
-from depthdeploy.core.model import LegalModel, OnnxModel
-from depthdeploy.core.scheme import Scheme
+from depthdeploy.core.model import OnnxModel
 from depthdeploy.graph.canonicalize import canonicalize
 from depthdeploy.inference import OnnxSession
 from depthdeploy.quantization import topology
-from depthdeploy.quantization.calibrate import observe
 from depthdeploy.quantization.channel_groups import channel_groups
 from depthdeploy.quantization.equalize import Equalize
-from depthdeploy.quantization.observers import MinMax
-from depthdeploy.quantization.plan import make_plan
-from depthdeploy.quantization.qdq import apply_plan
 from depthdeploy.quantization.workbench import Workbench
 from depthdeploy.testing import graphs
 from depthdeploy.testing.graph_text import build
 from depthdeploy.testing.laws import assert_same_function
 
 Store = Callable[[onnx.ModelProto], OnnxModel]
-Legal = Callable[[OnnxModel], LegalModel]
+Bench = Callable[..., Workbench]
+Sqnr = Callable[[OnnxModel, Workbench], float]
 Tensor = NDArray[np.float32]
-
-W8A8 = Scheme(
-    "u8s8",
-    NumberFormat(8, True, True, Granularity.CHANNEL),
-    NumberFormat(8, False, False, Granularity.TENSOR),
-    frozenset({"Add", "Conv", "Pad", "Resize"}),
-)
-
-
-@dataclass(frozen=True)
-class Photographs:
-    tensors: list[Tensor]
-    digest: str = "drawn"
-
-    def __len__(self) -> int:
-        return len(self.tensors)
-
-    def first(self, count: int | None = None) -> Iterator[Tensor]:
-        return iter(self.tensors[:count])
-
-
-@pytest.fixture
-def bench(tmp_path: Path, photos: list[Tensor]) -> Callable[[OnnxModel], Workbench]:
-    def made(model: OnnxModel, scheme: Scheme = W8A8) -> Workbench:
-        return Workbench(model, scheme, Photographs(photos), tmp_path / "bench")
-
-    return made
 
 
 def canonical(proto: onnx.ModelProto) -> onnx.ModelProto:
     model = ir.from_proto(proto)
     canonicalize(model)
     return ir.to_proto(model)
-
-
-def sqnr(model: OnnxModel, prepared: OnnxModel, legal: LegalModel, photos: list[Tensor], out: Path) -> float:
-    statistics = observe(prepared, photos, observer=MinMax(), calibration_digest="drawn", images=len(photos))
-    plan = make_plan(prepared, statistics, W8A8)
-    quantized = apply_plan(replace(legal, model=prepared), plan, out)
-    reference, exact = OnnxSession(model.path), OnnxSession(quantized.model.path, exact=True)
-    pairs = [(reference.predict(photo).astype(np.float64), exact.predict(photo)) for photo in photos]
-    noise = sum(float(((wanted - found) ** 2).sum()) for wanted, found in pairs)
-    return 10 * float(np.log10(sum(float((wanted**2).sum()) for wanted, _ in pairs) / noise))
 
 
 UNEVEN = """
@@ -97,35 +53,29 @@ def uneven(activation: str = RELU) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("rule", ["noise", "weights"])
 @pytest.mark.parametrize("name", sorted(graphs.all_graphs()))
-def test_every_graph_keeps_its_function(name: str, rule: str, store: Store, bench: Callable[..., Workbench]) -> None:
+def test_every_graph_keeps_its_function(name: str, rule: str, store: Store, preparing: Bench) -> None:
     try:
         model = store(canonical(graphs.all_graphs()[name]))
     except ValueError:
         pytest.skip("a graph of old opsets that import, not canonicalization, rewrites")
     algorithm = Equalize(rule=rule, clips="keep")  # type: ignore[arg-type]
-    prepared = algorithm(model, bench(model)).model
+    prepared = algorithm(model, preparing(model)).model
     assert_same_function(onnx.load(model.path), onnx.load(prepared.path))
 
 
-def test_uneven_channels_lose_less(
-    store: Store, legal: Legal, bench: Callable[..., Workbench], photos: list[Tensor], tmp_path: Path
-) -> None:
+def test_uneven_channels_lose_less(store: Store, preparing: Bench, sqnr: Sqnr) -> None:
     model = store(uneven())
-    by_noise = Equalize()(model, replace(bench(model), folder=tmp_path / "noise")).model
-    by_weights = Equalize(rule="weights")(model, replace(bench(model), folder=tmp_path / "weights")).model
-    before, noise, weights = (
-        sqnr(model, prepared, legal(model), photos, tmp_path / "quantized.onnx")
-        for prepared in (model, by_noise, by_weights)
-    )
-    assert noise > before + 2
-    assert weights > before
+    bench = preparing(model)
+    by_noise = Equalize()(model, bench).model
+    by_weights = Equalize(rule="weights")(model, preparing(model, folder="by_weights")).model
+    assert sqnr(by_noise, bench) > sqnr(model, bench) + 2
+    assert sqnr(by_weights, bench) > sqnr(model, bench)
 
 
-def test_channels_spread_on_purpose_come_back(
-    store: Store, legal: Legal, bench: Callable[..., Workbench], photos: list[Tensor], tmp_path: Path
-) -> None:
+def test_channels_spread_on_purpose_come_back(store: Store, preparing: Bench, sqnr: Sqnr) -> None:
     proto = graphs.residual_block()
     easy = store(proto)
+    bench = preparing(easy)
     spread = 2.0 ** np.random.default_rng(0).uniform(-4, 4, 8)
     by_name = {tensor.name: tensor for tensor in proto.graph.initializer}
     for name, factor in (("w1", spread[:, None, None, None]), ("b1", spread), ("w2", 1 / spread[None, :, None, None])):
@@ -134,18 +84,13 @@ def test_channels_spread_on_purpose_come_back(
     proto.graph.name = "hard"
     hard = store(proto)
     assert_same_function(onnx.load(easy.path), proto)
-    plain, spoiled, mended = (
-        sqnr(easy, model, legal(easy), photos, tmp_path / "quantized.onnx")
-        for model in (easy, hard, Equalize()(hard, bench(hard)).model)
-    )
-    assert spoiled < plain - 5
-    assert mended > plain - 1
+    assert sqnr(hard, bench) < sqnr(easy, bench) - 5
+    assert sqnr(Equalize()(hard, preparing(hard)).model, bench) > sqnr(easy, bench) - 1
 
 
-def test_a_clip_becomes_one_per_channel_exactly(store: Store, bench: Callable[..., Workbench]) -> None:
+def test_a_clip_becomes_one_per_channel_exactly(store: Store, preparing: Bench) -> None:
     model = store(uneven(RELU6))
-    able = replace(W8A8, operators=W8A8.operators | {"Min"})
-    prepared = Equalize(clips="per-channel")(model, bench(model, able)).model
+    prepared = Equalize(clips="per-channel")(model, preparing(model, "Min")).model
     after = onnx.load(prepared.path)
     assert [node.op_type for node in after.graph.node].count("Min") == 1
     assert "Clip" not in {node.op_type for node in after.graph.node}
@@ -153,17 +98,15 @@ def test_a_clip_becomes_one_per_channel_exactly(store: Store, bench: Callable[..
     assert_same_function(onnx.load(model.path), after)
 
 
-def test_without_an_integer_min_the_clip_is_left_alone(store: Store, bench: Callable[..., Workbench]) -> None:
+def test_without_an_integer_min_the_clip_is_left_alone(store: Store, preparing: Bench) -> None:
     model = store(uneven(RELU6))
-    made, kept = (Equalize(clips=clips)(model, bench(model)).model for clips in ("per-channel", "keep"))
+    made, kept = (Equalize(clips=clips)(model, preparing(model)).model for clips in ("per-channel", "keep"))
     assert made.sha256 == kept.sha256
 
 
-def test_a_kept_clip_cuts_nothing_that_was_observed(
-    store: Store, bench: Callable[..., Workbench], photos: list[Tensor]
-) -> None:
+def test_a_kept_clip_cuts_nothing_that_was_observed(store: Store, preparing: Bench, photos: list[Tensor]) -> None:
     model = store(uneven(RELU6))
-    prepared = Equalize()(model, bench(model)).model
+    prepared = Equalize()(model, preparing(model)).model
     assert prepared.sha256 != model.sha256
     assert "Clip" in {node.op_type for node in onnx.load(prepared.path).graph.node}
     before, after = OnnxSession(model.path), OnnxSession(prepared.path)
@@ -180,7 +123,7 @@ def test_groups_join_what_an_addition_joins_and_stop_at_the_output(store: Store)
     assert [[node.name for node in group.readers] for group in groups] == [["conv2"], ["conv3", "depth"]]
 
 
-def test_what_another_operator_reads_is_left_alone(store: Store, bench: Callable[..., Workbench]) -> None:
+def test_what_another_operator_reads_is_left_alone(store: Store, preparing: Bench) -> None:
     proto = build(
         """
         gated (float[1,3,8,8] image) => (float[1,1,8,8] depth)
@@ -195,7 +138,7 @@ def test_what_another_operator_reads_is_left_alone(store: Store, bench: Callable
     )
     model = store(proto)
     assert channel_groups(topology.load(model).graph) == ()
-    assert Equalize(rule="weights")(model, bench(model)).model is model
+    assert Equalize(rule="weights")(model, preparing(model)).model is model
 
 
 def test_a_weight_of_two_layers_is_left_alone(store: Store) -> None:
@@ -211,13 +154,13 @@ def test_a_weight_of_two_layers_is_left_alone(store: Store) -> None:
     assert all("w2" not in node.inputs[1].name for group in groups for node in (*group.writers, *group.readers))  # type: ignore[union-attr, operator]
 
 
-def test_the_same_bytes_every_time(store: Store, bench: Callable[..., Workbench]) -> None:
+def test_the_same_bytes_every_time(store: Store, preparing: Bench) -> None:
     model = store(uneven())
-    assert len({Equalize()(model, bench(model)).model.sha256 for _ in range(2)}) == 1
+    assert len({Equalize()(model, preparing(model)).model.sha256 for _ in range(2)}) == 1
 
 
 def test_a_channel_that_is_silent_on_few_photographs_is_not_blown_up(
-    store: Store, legal: Legal, bench: Callable[..., Workbench], photos: list[Tensor], tmp_path: Path
+    store: Store, preparing: Bench, sqnr: Sqnr, photos: list[Tensor]
 ) -> None:
     """The first photographs have the least contrast: a threshold keeps a channel at 0 there and not on the others."""
     proto = uneven()
@@ -228,8 +171,5 @@ def test_a_channel_that_is_silent_on_few_photographs_is_not_blown_up(
     silent[loudest] = -2.6 * np.sqrt((weight[loudest] ** 2).sum())
     bias.CopyFrom(onnx.numpy_helper.from_array(silent, "b1"))
     model = store(proto)
-    quietest = [photos[0] * np.float32(0.2)]
-    few = replace(bench(model), photographs=Photographs(quietest))
-    before = sqnr(model, model, legal(model), photos, tmp_path / "before.onnx")
-    after = sqnr(model, Equalize()(model, few).model, legal(model), photos, tmp_path / "after.onnx")
-    assert after > before
+    few = preparing(model, seen=[photos[0] * np.float32(0.2)])
+    assert sqnr(Equalize()(model, few).model, few) > sqnr(model, few)
