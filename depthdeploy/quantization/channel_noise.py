@@ -61,7 +61,9 @@ def by_output(node: ir.Node, values: Vector, fold: np.ufunc = np.add) -> Vector:
 
 def _shaped(node: ir.Node, factor: Vector, *, first: bool) -> Vector:
     """A factor per channel of a weight's first dimension, or of the second, which counts within a group."""
-    shape = weight_of(node).shape
+    weight = topology.constant(node.inputs[1])
+    assert weight is not None
+    shape = weight.shape
     spatial = (1,) * (len(shape) - 2)
     if first:
         return factor.reshape(-1, 1, *spatial)

@@ -17,6 +17,7 @@ from depthdeploy.quantization.observers import (
     Observer,
     Percentile,
     StreamingHistogram,
+    UsualMinMax,
     expected_error,
     parse_observer,
 )
@@ -255,3 +256,20 @@ def test_settings_are_checked() -> None:
         Moving(1.0)
     with pytest.raises(ValueError, match="norm"):
         Mse(0.5)
+
+
+def test_one_exceptional_photograph_does_not_set_the_usual_range() -> None:
+    usual, exceptional = np.array([-1.0, 2.0], np.float32), np.array([-50.0, 40.0], np.float32)
+    state = UsualMinMax().start()
+    for _ in range(99):
+        state.update(usual)
+    assert state.range() == (-1.0, 2.0)
+    state.update(exceptional)
+    assert state.range() == pytest.approx((-1.5, 3.0))
+
+
+def test_photographs_that_differ_little_are_all_held() -> None:
+    state = UsualMinMax().start()
+    for high in np.linspace(2.0, 2.8, 50, dtype=np.float32):
+        state.update(np.array([0.5, high], np.float32))
+    assert state.range() == pytest.approx((0.5, 2.8))
