@@ -73,6 +73,7 @@ def _loaded(
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="photographs")
     waiting: deque[Future[Loaded]] = deque()
+    collected = False
     try:
         for photo in photos:
             if len(waiting) == ahead:
@@ -80,5 +81,10 @@ def _loaded(
             waiting.append(pool.submit(load, photo))
         while waiting:
             yield waiting.popleft().result()
+    except GeneratorExit:
+        collected = True
+        raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        # The garbage collector may end a generator in any thread, also in one that is just starting and holds the lock
+        # that joining needs: waiting there would never end.
+        pool.shutdown(wait=not collected, cancel_futures=True)

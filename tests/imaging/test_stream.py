@@ -108,6 +108,20 @@ def test_threads_end_when_the_consumer_stops(interrupt: type[BaseException]) -> 
     assert len(photoset.read) < 15  # those that were not begun are dropped
 
 
+def test_a_forgotten_generator_waits_for_nobody() -> None:
+    """The garbage collector ends it in whatever thread it runs, where waiting for other threads can last for ever."""
+    photoset = Slow(seconds=0.5)
+    numbers = stream(photoset, photoset.photos, CONTRACT, ahead=20)
+    next(numbers)
+    before = time.monotonic()
+    del numbers
+    assert time.monotonic() - before < 0.25
+    for thread in threading.enumerate():
+        if thread.name.startswith("photographs"):
+            thread.join()
+    assert len(photoset.read) < 15
+
+
 def test_nothing_starts_before_it_is_asked_for() -> None:
     photoset = Slow()
     numbers = stream(photoset, photoset.photos, CONTRACT)
