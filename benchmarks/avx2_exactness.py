@@ -138,7 +138,7 @@ def prepare(case: Case, target: str, folder: Path) -> Iterator[tuple[Path, Array
     from depthdeploy.core.digest import sha256_file
     from depthdeploy.core.grid import Granularity, NumberFormat
     from depthdeploy.core.model import LegalModel, OnnxModel
-    from depthdeploy.core.target import Support
+    from depthdeploy.core.support import Support
     from depthdeploy.core.tensor import TensorSpec
     from depthdeploy.inference import OnnxSession
     from depthdeploy.quantization.calibrate import observe

@@ -29,7 +29,8 @@ from depthdeploy.core.model import (
 )
 from depthdeploy.core.photos import DatasetPlugin, DepthRange, Photo, PhotoSet, PointPair
 from depthdeploy.core.scheme import Scheme
-from depthdeploy.core.target import Capabilities, GraphPass, OpRule, Target, Variant
+from depthdeploy.core.support import OpRule
+from depthdeploy.core.target import Capabilities, GraphPass, Target, Variant
 from depthdeploy.errors import (
     CalibrationError,
     DepthdeployError,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from depthdeploy.core.grid import Granularity, NumberFormat
+from depthdeploy.core.operator_rules import read_rules
 from depthdeploy.core.scheme import Escape, Scheme
-from depthdeploy.core.target import Capabilities, OpRule, Variant
-from depthdeploy.errors import PluginError
-
-T = TypeVar("T")
+from depthdeploy.core.support import Effect
+from depthdeploy.core.target import CalibrationAdvice, Capabilities, Handover, Variant
+from depthdeploy.core.toml_table import Table, read_toml
 
 #: The oldest opset whose ``QuantizeLinear`` and ``DequantizeLinear`` know 16-bit integers.
 WIDE_OPSET = 21
@@ -25,104 +24,71 @@ def load_capabilities(path: Path) -> Capabilities:
         PluginError: the file is missing, is not TOML, or has an unknown key, a missing key or a value of the wrong
             kind; the message names file, key, what was expected and what was found.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as cause:
-        raise PluginError(f"{path} cannot be read: {cause.strerror or cause}.", "Reinstall the plug-in.") from cause
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
-        raise PluginError(f"{path} is not TOML: {cause}.", "Report it to the plug-in's author.") from cause
-    return _capabilities(_Table(raw, path, ""))
+    return _capabilities(read_toml(path))
 
 
-class _Table:
-    """A TOML table whose keys are taken one by one; what is left at the end is unknown."""
-
-    def __init__(self, raw: object, path: Path, where: str) -> None:
-        self.path = path
-        self.where = where
-        if not isinstance(raw, dict):
-            raise self.error("", "a table", repr(raw))
-        self._raw = dict(raw)
-        self._taken: list[str] = []
-
-    def error(self, key: str, expected: str, found: str) -> PluginError:
-        where = f"{self.where}.{key}".strip(".") or "the file"
-        return PluginError(f"{self.path}: {where}: expected {expected}, found {found}.", "Correct the file.")
-
-    def take(self, key: str, kind: type[T], default: T | None = None) -> T:
-        self._taken.append(key)
-        if key not in self._raw:
-            if default is None:
-                raise self.error(key, kind.__name__, "nothing")
-            return default
-        value = self._raw.pop(key)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.error(key, kind.__name__, repr(value))
-        return value
-
-    def has(self, key: str) -> bool:
-        return key in self._raw
-
-    def number(self, key: str) -> float:
-        value = self.take(key, object)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self.error(key, "a number", repr(value))
-        return float(value)
-
-    def optional_int(self, key: str) -> int | None:
-        return self.take(key, int) if key in self._raw else None
-
-    def texts(self, key: str, *, default: list[object] | None = None) -> tuple[str, ...]:
-        values: list[object] = self.take(key, list, default)
-        if any(not isinstance(value, str) for value in values):
-            raise self.error(key, "a list of strings", repr(values))
-        return tuple(str(value) for value in values)
-
-    def table(self, key: str) -> _Table:
-        return _Table(self.take(key, dict), self.path, f"{self.where}.{key}".strip("."))
-
-    def tables(self, key: str, read: Callable[[_Table, str], T]) -> dict[str, T]:
-        table = self.table(key)
-        return {
-            name: read(_Table(table._raw[name], self.path, f"{table.where}.{name}"), name) for name in list(table._raw)
-        }
-
-    def rest(self) -> Mapping[str, object]:
-        rest, self._raw = self._raw, {}
-        return rest
-
-    def end(self) -> None:
-        for key in self._raw:
-            raise self.error(key, f"one of {', '.join(sorted(set(self._taken)))}", "an unknown key")
-
-
-def _capabilities(table: _Table) -> Capabilities:
+def _capabilities(table: Table) -> Capabilities:
     schemes = table.tables("schemes", _scheme)
-    opset: list[object] = table.take("opset", list)
-    if len(opset) != 2 or any(not isinstance(version, int) for version in opset):
-        raise table.error("opset", "the oldest and the newest version", repr(opset))
-    oldest, newest = (int(str(version)) for version in opset)
-    if newest < WIDE_OPSET:
-        for name, scheme in schemes.items():
-            if any(escape.activations and escape.activations.container == 16 for escape in scheme.escapes):
-                raise table.error("opset", f"{WIDE_OPSET}, as the 16-bit escape of scheme {name} needs", f"{newest}")
+    variants = table.tables("variants", lambda inner, name: _variant(inner, name, schemes))
+    rules = read_rules(table, variants)
     read = Capabilities(
         target=table.take("target", str),
         title=table.take("title", str),
-        variants=table.tables("variants", lambda inner, name: _variant(inner, name, schemes)),
-        operators=_operators(table),
-        opset=(oldest, newest),
+        variants={name: replace(one, operators=rules.get(name, {})) for name, one in variants.items()},
+        operators=rules.get("", {}),
+        opset=_opset(table),
         artifact=table.take("artifact", str),
         driver=table.take("driver", str),
         sdk=table.take("sdk", str),
         runs_here=table.take("runs_here", bool),
         install=table.take("install", str),
+        handover=table.choice("handover", Handover, Handover.QDQ),
+        quantizer=table.take("quantizer", str, "depthdeploy"),
+        host=table.take("host", str, ""),
+        unlisted=table.choice("unlisted", Effect, Effect.REFUSE),
+        calibration=_advice(table),
     )
+    if read.unlisted is Effect.FALLBACK and not read.host:
+        raise table.error("host", "where nodes without a rule run", "nothing")
+    _check_wide(table, read)
     table.end()
     return read
 
 
-def _format(table: _Table) -> NumberFormat:
+def _opset(table: Table) -> tuple[int, int]:
+    opset: list[object] = table.take("opset", list)
+    if len(opset) != 2 or any(not isinstance(version, int) for version in opset):
+        raise table.error("opset", "the oldest and the newest version", repr(opset))
+    oldest, newest = (int(str(version)) for version in opset)
+    return oldest, newest
+
+
+def _check_wide(table: Table, able: Capabilities) -> None:
+    """A compiler that reads our Q/DQ nodes must read them in 16 bits where a scheme has such an escape."""
+    for name, variant in able.variants.items():
+        if able.handover is not Handover.QDQ or able.opsets(name)[1] >= WIDE_OPSET:
+            continue
+        for scheme in variant.schemes.values():
+            if any(escape.activations and escape.activations.container == 16 for escape in scheme.escapes):
+                newest = f"{able.opsets(name)[1]}"
+                raise table.error("opset", f"{WIDE_OPSET}, as the 16-bit escape of scheme {scheme.name} needs", newest)
+
+
+def _advice(table: Table) -> CalibrationAdvice:
+    if not table.has("calibration"):
+        return CalibrationAdvice(0, "", "")
+    inner = table.table("calibration")
+    read = CalibrationAdvice(
+        minimum=inner.take("minimum", int),
+        typical=inner.take("typical", str),
+        source=inner.take("source", str),
+        uncertain=inner.take("uncertain", bool, default=False),
+    )
+    inner.end()
+    return read
+
+
+def _format(table: Table) -> NumberFormat:
     granularity = table.take("granularity", str)
     if granularity not in {choice.value for choice in Granularity}:
         raise table.error("granularity", "tensor or channel", repr(granularity))
@@ -140,7 +106,7 @@ def _format(table: _Table) -> NumberFormat:
     return read
 
 
-def _scheme(table: _Table, name: str) -> Scheme:
+def _scheme(table: Table, name: str) -> Scheme:
     scheme = Scheme(
         name=name,
         weights=_format(table.table("weights")),
@@ -154,15 +120,15 @@ def _scheme(table: _Table, name: str) -> Scheme:
     return scheme
 
 
-def _escapes(table: _Table) -> tuple[Escape, ...]:
+def _escapes(table: Table) -> tuple[Escape, ...]:
     listed: list[object] = table.take("escapes", list, [])
-    found = [_escape(_Table(raw, table.path, f"{table.where}.escapes[{index}]")) for index, raw in enumerate(listed)]
+    found = [_escape(Table(raw, table.path, f"{table.where}.escapes[{index}]")) for index, raw in enumerate(listed)]
     if len({escape.name for escape in found}) < len(found):
         raise table.error("escapes", "every name once", repr([escape.name for escape in found]))
     return tuple(sorted(found, key=lambda escape: escape.cost))
 
 
-def _escape(table: _Table) -> Escape:
+def _escape(table: Table) -> Escape:
     name, source = table.take("name", str), table.take("source", str)
     cost = table.number("cost")
     wide = _format(table.table("activations")) if table.has("activations") else None
@@ -176,7 +142,7 @@ def _escape(table: _Table) -> Escape:
     return read
 
 
-def _variant(table: _Table, name: str, schemes: Mapping[str, Scheme]) -> Variant:
+def _variant(table: Table, name: str, schemes: Mapping[str, Scheme]) -> Variant:
     precisions = table.texts("precisions")
     chosen: dict[str, Scheme] = {}
     for precision, scheme in table.table("schemes").rest().items():
@@ -187,29 +153,13 @@ def _variant(table: _Table, name: str, schemes: Mapping[str, Scheme]) -> Variant
         chosen[precision] = schemes[str(scheme)]
     if not precisions:
         raise table.error("precisions", "at least one", repr(precisions))
-    variant = Variant(name, table.take("title", str), chosen, precisions, table.texts("cpu_flags", default=[]))
+    variant = Variant(
+        name=name,
+        title=table.take("title", str),
+        schemes=chosen,
+        precisions=precisions,
+        cpu_flags=table.texts("cpu_flags", default=[]),
+        opset=_opset(table) if table.has("opset") else None,
+    )
     table.end()
     return variant
-
-
-def _operators(table: _Table) -> dict[str, OpRule]:
-    rules: dict[str, OpRule] = {}
-    groups: list[object] = table.take("operators", list)
-    for index, raw in enumerate(groups):
-        group = _Table(raw, table.path, f"operators[{index}]")
-        names = group.texts("names")
-        attributes = {key: _accepted(group, key, value) for key, value in group.take("attributes", dict, {}).items()}
-        max_rank = group.optional_int("max_rank")
-        remedy, source = group.take("remedy", str), group.take("source", str)
-        group.end()
-        for name in names:
-            if name in rules:
-                raise group.error("names", "every operator once", repr(name))
-            rules[name] = OpRule(name, remedy, source, attributes, max_rank)
-    return rules
-
-
-def _accepted(group: _Table, key: str, value: object) -> tuple[str | int | float, ...]:
-    if not isinstance(value, list) or not value or any(not isinstance(item, (str, int, float)) for item in value):
-        raise group.error(f"attributes.{key}", "a list of accepted values", repr(value))
-    return tuple(value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from depthdeploy.core.depth import DepthContract, InputContract
 from depthdeploy.core.findings import Findings
 from depthdeploy.core.quant import QuantPlan
-from depthdeploy.core.target import Support
+from depthdeploy.core.support import Support
 from depthdeploy.core.tensor import TensorSpec
 
 if TYPE_CHECKING:

@@ -3,57 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from depthdeploy.core.scheme import Scheme
+from depthdeploy.core.support import Effect, OpRule
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 
+class Handover(Enum):
+    """The form in which a quantized network is given to a target's compiler."""
+
+    QDQ = "q/dq onnx"
+    """Our scales and zero points as QuantizeLinear and DequantizeLinear nodes."""
+    ON_GRID = "on-grid float onnx"
+    """Float weights that lie on the grid of the vendor's own quantizer, which calibrates activations itself."""
+    FLOAT = "float onnx"
+    """The float network: the vendor's tool quantizes it."""
+
+
 @dataclass(frozen=True, slots=True)
-class OpRule:
-    """One operator that a target runs, and under which conditions.
+class CalibrationAdvice:
+    """How many photographs a vendor asks for.
 
     Attributes:
-        operator: the ONNX operator.
-        attributes: attribute -> the values that are accepted; an attribute that is not named is free.
-        max_rank: the highest rank of any input or output; ``None`` when it does not matter.
-        remedy: what the user can do when a condition fails.
-        source: where the vendor documents it.
+        minimum: below this the vendor's own tool does less, or worse; 0 when nothing is said.
+        typical: what the vendor's examples use, in words.
+        source: where the vendor says so.
+        uncertain: whether the source is second-hand or contradicted.
     """
 
-    operator: str
-    remedy: str
+    minimum: int
+    typical: str
     source: str
-    attributes: Mapping[str, tuple[str | int | float, ...]]
-    max_rank: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Why a target cannot run one node."""
-
-    node: str
-    operator: str
-    rule: str
-    found: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.node} ({self.operator}): {self.rule}, found {self.found}. {self.remedy}"
-
-
-@dataclass(frozen=True, slots=True)
-class Support:
-    """Every refusal, not the first one. Truthy when the whole graph is accepted."""
-
-    rejections: tuple[Rejection, ...]
-    nodes: int = 0
-
-    def __bool__(self) -> bool:
-        return not self.rejections
+    uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +53,8 @@ class Variant:
         precisions: every precision, the default first.
         cpu_flags: processor features, as Linux names them, of which the machine that runs an artifact of this variant
             needs at least one; empty when any processor will do.
+        opset: the oldest and newest version of the default domain that it reads; the target's own when ``None``.
+        operators: rules of this variant alone; they come before the target's own.
     """
 
     name: str
@@ -74,6 +62,8 @@ class Variant:
     schemes: Mapping[str, Scheme]
     precisions: tuple[str, ...]
     cpu_flags: tuple[str, ...] = ()
+    opset: tuple[int, int] | None = None
+    operators: Mapping[str, OpRule] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +74,18 @@ class Capabilities:
         target: the name on the command line.
         title: the name in reports.
         variants: name -> variant.
-        operators: operator -> rule.
+        operators: operator -> rule, for every variant that has none of its own.
         opset: the oldest and newest version of the default domain that it reads.
         artifact: the suffix of the file that a runtime opens, such as ``.onnx`` or ``.xml``.
-        driver: the module of the heavy half, ``depthdeploy_openvino.driver``.
+        driver: the module of the heavy half, ``depthdeploy_openvino.driver``; empty while there is none.
         sdk: the distribution that the driver needs, as pip names it.
         runs_here: whether this machine can run the artifact, so that it is evaluated itself.
         install: the command, or the sentence, by which a user gets the SDK.
+        handover: the form in which a quantized network is given to the compiler.
+        quantizer: who quantizes, in words: what ``plan`` says.
+        host: where nodes run that the accelerator cannot take, in words; empty when the target has no such fallback.
+        unlisted: what becomes of an operator without a rule: refused, or run on the host.
+        calibration: how many photographs the vendor asks for.
     """
 
     target: str
@@ -103,6 +98,19 @@ class Capabilities:
     sdk: str
     runs_here: bool = True
     install: str = ""
+    handover: Handover = Handover.QDQ
+    quantizer: str = "depthdeploy"
+    host: str = ""
+    unlisted: Effect = Effect.REFUSE
+    calibration: CalibrationAdvice = field(default_factory=lambda: CalibrationAdvice(0, "", ""))
+
+    def rules(self, variant: str) -> Mapping[str, OpRule]:
+        """Operator -> rule for one variant."""
+        return {**self.operators, **self.variants[variant].operators}
+
+    def opsets(self, variant: str) -> tuple[int, int]:
+        """The oldest and newest version of the default domain that a variant reads."""
+        return self.variants[variant].opset or self.opset
 
 
 @runtime_checkable
@@ -115,6 +123,15 @@ class GraphPass(Protocol):
 
     def __call__(self, model: ir.Model) -> bool:
         """Rewrite in place; whether anything was changed."""
+
+
+@runtime_checkable
+class ApproximatePass(GraphPass, Protocol):
+    """A rewrite that changes the function: applied only where the user asks for it, its loss measured and reported."""
+
+    @property
+    def option(self) -> str:
+        """What follows ``--approximate``, such as ``resize=asymmetric``."""
 
 
 @runtime_checkable

@@ -31,7 +31,7 @@ def legalize(model: OnnxModel, target: Target, variant: str, out: Path) -> Legal
     capabilities = target.capabilities
     graph = read_graph(model.path)
     changed = [rewrite.name for rewrite in target.lowering(variant) if rewrite(graph)]
-    support = require_support(graph, capabilities)
+    support = require_support(graph, capabilities, variant)
     if changed:
         model = replace(model, sha256=write_graph(graph, out), path=out)
     return LegalModel(model, capabilities.target, variant, support)

@@ -3,127 +3,203 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-import onnx
 import onnx_ir as ir
 
 from depthdeploy.core.model import OnnxModel
-from depthdeploy.core.target import Capabilities, OpRule, Rejection, Support
-from depthdeploy.errors import UnsupportedGraph
+from depthdeploy.core.support import Effect, FallbackLimit, OpRule, Rejection, Support
+from depthdeploy.core.target import Capabilities
+from depthdeploy.errors import ModelError, UnsupportedGraph
+from depthdeploy.graph.attributes import attribute, opset_of
+from depthdeploy.graph.constraint_checks import Subject
+from depthdeploy.graph.constraints import broken
+from depthdeploy.graph.edit import constant, static_shape
 from depthdeploy.graph_file import read_graph
+from depthdeploy.operations import macs_of
 
 _ONNX = ("", "ai.onnx")
 
+#: The rule of conditions that hold for every node.
+EVERY = "*"
 
-def check_support(model: OnnxModel | ir.Model, capabilities: Capabilities) -> Support:
-    """Check a whole graph; the refusals of all nodes, in the graph's order.
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """One variant of one target, and the operator set that the graph is written in."""
+
+    able: Capabilities
+    variant: str
+    version: int
+
+    def complaints(self, node: ir.Node) -> Iterator[Rejection]:
+        """All that is wrong with one node."""
+        rules = self.able.rules(self.variant)
+        rule = rules.get(node.op_type) if node.domain in _ONNX else None
+        if rule is None:
+            yield self._unlisted(node)
+            return
+        if rule.on_host:
+            yield self._complaint(node, rule, "the accelerator has no such operation", "one", Effect.FALLBACK)
+            return
+        for one in (rule, *([rules[EVERY]] if EVERY in rules else ())):
+            yield from self._attributes(node, one)
+            yield from self._tensors(node, one)
+            yield from self._constraints(node, one)
+        for value in node.outputs:
+            if value.shape is not None and static_shape(value) is None:
+                yield _dynamic(_name(node), node.op_type, value)
+
+    def _unlisted(self, node: ir.Node) -> Rejection:
+        operator = node.op_type if node.domain in _ONNX else f"{node.domain}.{node.op_type}"
+        effect = self.able.unlisted if node.domain in _ONNX else Effect.REFUSE
+        return Rejection(
+            node=_name(node),
+            operator=operator,
+            rule=f"{self.able.title} runs {len(self.able.rules(self.variant).keys() - {EVERY})} operators of ONNX",
+            found="one that is not among them",
+            remedy=f"Write it in operators that `depthdeploy targets {self.able.target}` lists.",
+            effect=effect,
+        )
+
+    def _complaint(self, node: ir.Node, rule: OpRule, says: str, found: str, effect: Effect) -> Rejection:
+        return Rejection(_name(node), node.op_type, says, found, rule.remedy, effect, rule.source, rule.uncertain)
+
+    def _attributes(self, node: ir.Node, rule: OpRule) -> Iterator[Rejection]:
+        for name, accepted in rule.attributes.items():
+            found = attribute(node, name, self.version)
+            if found is not None and found not in accepted:
+                choices = " or ".join(str(choice) for choice in accepted)
+                yield self._complaint(node, rule, f"{name} must be {choices}", str(found), rule.effect)
+
+    def _tensors(self, node: ir.Node, rule: OpRule) -> Iterator[Rejection]:
+        for value in (*node.inputs, *node.outputs):
+            if value is None or value.shape is None:
+                continue
+            rank = len(value.shape)
+            if rule.max_rank is not None and rank > rule.max_rank:
+                says = f"at most {rule.max_rank} dimensions"
+                yield self._complaint(node, rule, says, f"{value.name} with {rank}", rule.effect)
+        data = [value for value in (*node.inputs, *node.outputs) if value is not None and constant(value) is None]
+        for value in data if rule.dtypes else ():
+            dtype = "" if value.dtype is None else str(value.dtype.numpy())
+            if dtype and dtype not in rule.dtypes:
+                says = f"values are {' or '.join(rule.dtypes)}"
+                yield self._complaint(node, rule, says, f"{value.name} {dtype}", rule.effect)
+
+    def _constraints(self, node: ir.Node, rule: OpRule) -> Iterator[Rejection]:
+        for one in rule.constraints:
+            fault = broken(one, Subject(node, self.version))
+            if fault is not None:
+                says, found = fault
+                remedy, source = one.remedy or rule.remedy, one.source or rule.source
+                doubt = one.uncertain or rule.uncertain
+                yield Rejection(_name(node), node.op_type, says, found, remedy, one.effect, source, doubt)
+
+
+def check_support(model: OnnxModel | ir.Model, capabilities: Capabilities, variant: str) -> Support:
+    """Check a whole graph; what is said of all nodes, in the graph's order.
 
     Refused are operators without a rule, operators of other domains, attribute values (also defaults) that a rule does
-    not name, tensors of too high a rank, tensors whose shape is not static, and versions of ONNX outside the range.
+    not name, broken conditions, tensors of too high a rank or of another type, tensors whose shape is not static, and
+    versions of ONNX outside the range. What the target runs on its host, or on a slower unit, is listed apart.
 
     Raises:
         ModelError: the file cannot be read.
+        PluginError: a rule names a condition that there is not.
     """
     graph = model if isinstance(model, ir.Model) else read_graph(model.path)
-    version = graph.opset_imports.get("") or graph.opset_imports.get("ai.onnx") or 0
-    rejections = [*_opset(version, capabilities), *_inputs(graph)]
-    nodes = 0
+    judge = _Judge(capabilities, variant, opset_of(graph))
+    said = [*_opset(judge), *_inputs(graph)]
+    nodes, macs, on_host = 0, 0, {}
     for node in graph.graph.all_nodes():
         nodes += 1
-        rejections.extend(_node(node, capabilities, version))
-    return Support(tuple(rejections), nodes)
+        work = _work(node)
+        macs += work
+        complaints = list(judge.complaints(node))
+        said.extend(complaints)
+        if any(one.effect is Effect.FALLBACK for one in complaints):
+            on_host[_name(node)] = work
+    hosted = bool(capabilities.host)
+    return Support(
+        rejections=tuple(one for one in said if one.effect is Effect.REFUSE or (_falls(one) and not hosted)),
+        nodes=nodes,
+        fallbacks=tuple(one for one in said if _falls(one) and hosted),
+        slow=tuple(one for one in said if one.effect is Effect.SLOW),
+        fallback_nodes=len(on_host) if hosted else 0,
+        fallback_macs=sum(on_host.values()) / macs if hosted and macs else 0.0,
+    )
 
 
-def require_support(model: OnnxModel | ir.Model, capabilities: Capabilities) -> Support:
-    """The support of a graph that is accepted whole.
+def require_support(
+    model: OnnxModel | ir.Model, capabilities: Capabilities, variant: str, allowed: FallbackLimit | None = None
+) -> Support:
+    """The support of a graph that is accepted whole, but for what may run on the host.
 
     Raises:
-        UnsupportedGraph: one or more refusals; all are listed.
+        UnsupportedGraph: one or more refusals, or more on the host than was allowed; all are listed.
     """
-    support = check_support(model, capabilities)
-    if not support:
-        listing = "\n".join(f"  {rejection}" for rejection in support.rejections)
-        count = len(support.rejections)
-        raise UnsupportedGraph(
-            f"{capabilities.title} refuses {count} of the graph's {support.nodes} nodes or properties:\n{listing}"
-        )
+    support = check_support(model, capabilities, variant)
+    error = refusal(support, capabilities, allowed)
+    if error is not None:
+        raise error
     return support
 
 
-def _opset(version: int, capabilities: Capabilities) -> Iterator[Rejection]:
-    oldest, newest = capabilities.opset
-    if not oldest <= version <= newest:
+def refusal(support: Support, capabilities: Capabilities, allowed: FallbackLimit | None) -> UnsupportedGraph | None:
+    """Why a graph is not taken, every reason listed; ``None`` where it is."""
+    if support.rejections:
+        count = len(support.rejections)
+        return UnsupportedGraph(
+            f"{capabilities.title} refuses {count} of the graph's {support.nodes} nodes or properties:\n"
+            f"{_listing(support.rejections)}"
+        )
+    count, share = support.fallback_nodes, support.fallback_macs
+    if count and (allowed is None or not allowed.allows(nodes=count, share=share)):
+        limit = "none is allowed to" if allowed is None else f"{allowed} are allowed to"
+        return UnsupportedGraph(
+            f"{count} of the graph's {support.nodes} nodes, with {100 * share:.2f} % of its MACs, would run on "
+            f"{capabilities.host}, and {limit}:\n{_listing(support.fallbacks)}",
+            f"Follow the remedies, or allow it: --allow-fallback {count}.",
+        )
+    return None
+
+
+def _listing(said: tuple[Rejection, ...]) -> str:
+    return "\n".join(f"  {one}" for one in said)
+
+
+def _falls(said: Rejection) -> bool:
+    return said.effect is Effect.FALLBACK
+
+
+def _name(node: ir.Node) -> str:
+    return node.name or (node.outputs[0].name if node.outputs else None) or "without a name"
+
+
+def _work(node: ir.Node) -> int:
+    try:
+        return macs_of(node)
+    except ModelError:  # a shape is not static, which is refused by name
+        return 0
+
+
+def _opset(judge: _Judge) -> Iterator[Rejection]:
+    oldest, newest = judge.able.opsets(judge.variant)
+    if not oldest <= judge.version <= newest:
         yield Rejection(
             "the graph",
             "opset",
-            f"{capabilities.title} reads ONNX opset {oldest} to {newest}",
-            str(version),
+            f"{judge.able.title} reads ONNX opset {oldest} to {newest}",
+            str(judge.version),
             "Convert it with onnx.version_converter, or export it at an opset of that range.",
         )
 
 
 def _inputs(graph: ir.Model) -> Iterator[Rejection]:
     for value in graph.graph.inputs:
-        if not _static(value):
+        if static_shape(value) is None:
             yield _dynamic("the graph", f"input {value.name}", value)
-
-
-def _node(node: ir.Node, capabilities: Capabilities, version: int) -> Iterator[Rejection]:
-    name = node.name or (node.outputs[0].name if node.outputs else None) or "without a name"
-    rule = capabilities.operators.get(node.op_type) if node.domain in _ONNX else None
-    if rule is None:
-        operator = node.op_type if node.domain in _ONNX else f"{node.domain}.{node.op_type}"
-        yield Rejection(
-            name,
-            operator,
-            f"{capabilities.title} runs {len(capabilities.operators)} operators of ONNX",
-            "one that is not among them",
-            f"Write it in operators that `depthdeploy targets {capabilities.target}` lists.",
-        )
-        return
-    yield from _attributes(name, node, rule, version)
-    yield from _shapes(name, node, rule)
-
-
-def _attributes(name: str, node: ir.Node, rule: OpRule, version: int) -> Iterator[Rejection]:
-    for attribute, accepted in rule.attributes.items():
-        found = _attribute(node, attribute, version)
-        if found is not None and found not in accepted:
-            choices = " or ".join(str(choice) for choice in accepted)
-            yield Rejection(name, node.op_type, f"{attribute} must be {choices}", str(found), rule.remedy)
-
-
-def _attribute(node: ir.Node, name: str, version: int) -> object:
-    """An attribute's value, or the default of the operator's definition; ``None`` where it has neither."""
-    given = node.attributes.get(name)
-    if given is not None:
-        value: object = given.value
-        return value
-    try:
-        schema = onnx.defs.get_schema(node.op_type, version)
-    except onnx.defs.SchemaError:
-        return None
-    definition = schema.attributes.get(name)
-    if definition is None or not definition.default_value.name:
-        return None
-    value = onnx.helper.get_attribute_value(definition.default_value)
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _shapes(name: str, node: ir.Node, rule: OpRule) -> Iterator[Rejection]:
-    for value in (*node.inputs, *node.outputs):
-        if value is None or value.shape is None:
-            continue
-        rank = len(value.shape)
-        if rule.max_rank is not None and rank > rule.max_rank:
-            yield Rejection(name, node.op_type, f"at most {rule.max_rank} dimensions", f"{rank}", rule.remedy)
-    for value in node.outputs:
-        if value.shape is not None and not _static(value):
-            yield _dynamic(name, node.op_type, value)
-
-
-def _static(value: ir.Value) -> bool:
-    return value.shape is not None and all(isinstance(size, int) for size in value.shape)
 
 
 def _dynamic(name: str, operator: str, value: ir.Value) -> Rejection:

@@ -14,7 +14,7 @@ from depthdeploy.core.digest import sha256_file
 from depthdeploy.core.grid import Granularity, NumberFormat
 from depthdeploy.core.model import LegalModel, OnnxModel
 from depthdeploy.core.scheme import Scheme
-from depthdeploy.core.target import Support
+from depthdeploy.core.support import Support
 from depthdeploy.core.tensor import TensorSpec
 from depthdeploy.inference import OnnxSession
 from depthdeploy.quantization.calibrate import observe
