@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from depthdeploy.quantization.learning.executor.interpolation import Axis, Kernel, matrix, nearest
+from depthdeploy.interpolation import Axis, Kernel, matrix, nearest
 from depthdeploy.quantization.learning.executor.registry import (
     Attributes,
     Call,

@@ -1,6 +1,7 @@
 """ONNX's formulas of ``Resize``: where every output element lies in the input, and what it is made of.
 
-Source of all formulas: the ONNX operator specification, ``Resize``, opsets 11 to 19.
+Source of all formulas: the ONNX operator specification, ``Resize``, opsets 11 to 19. Passes over graphs and the
+executor of the learning algorithms compute with the same ones.
 """
 
 from __future__ import annotations
@@ -33,25 +34,54 @@ class Axis:
     coordinates: str
     roi: tuple[float, float] = (0.0, 1.0)
 
+    @property
+    def exact(self) -> bool:
+        """Whether the scale is that of the two sizes, as far as 32 bits can tell."""
+        return bool(np.float32(self.scale) == np.float32(self.resized / self.size))
+
     def places(self) -> Coordinates:
-        """Where every element of the output lies in the input: ``[resized]`` float64."""
+        """Where every element of the output lies in the input: ``[resized]`` float64.
+
+        Where the scale is exact the sizes are divided, not the scale: a third has no binary fraction.
+        """
         x = np.arange(self.resized, dtype=np.float64)
+        size, resized = (self.size, self.resized) if self.exact else (1.0, self.scale)
         match self.coordinates:
             case "align_corners":  # by the whole number of elements, as every runtime has it
                 return x * (self.size - 1) / (self.resized - 1) if self.resized > 1 else x
             case "asymmetric":
-                return x / self.scale
+                return x * size / resized
             case "pytorch_half_pixel" if self.resized == 1:
                 return x
-            case "half_pixel_symmetric":
+            case "half_pixel_symmetric" if not self.exact:
                 adjustment = self.resized / (self.scale * self.size)
                 return self.size / 2 * (1 - adjustment) + (x + 0.5) / self.scale - 0.5
             case "tf_half_pixel_for_nn":
-                return (x + 0.5) / self.scale
+                return (2 * x + 1) * size / (2 * resized)
             case "tf_crop_and_resize":
                 return self._cropped(x)
             case _:
-                return (x + 0.5) / self.scale - 0.5
+                return ((2 * x + 1) * size - resized) / (2 * resized)
+
+    def single_places(self) -> NDArray[np.float32]:
+        """The places as runtimes compute them in 32 bits: ``[resized]`` float32."""
+        x, half, scale = np.arange(self.resized, dtype=np.float32), np.float32(0.5), np.float32(self.scale)
+        match self.coordinates:
+            case "align_corners":
+                return x * np.float32(self.size - 1) / np.float32(max(self.resized - 1, 1))
+            case "asymmetric":
+                return x / scale
+            case "tf_half_pixel_for_nn":
+                return (x + half) / scale
+            case "half_pixel":
+                return (x + half) / scale - half
+            case "pytorch_half_pixel" if self.resized > 1:
+                return (x + half) / scale - half
+            case "half_pixel_symmetric":
+                adjustment = np.float32(self.resized) / (scale * np.float32(self.size))
+                return np.float32(self.size) * half * (1 - adjustment) + (x + half) / scale - half
+            case _:
+                return self.places().astype(np.float32)
 
     def _cropped(self, x: Coordinates) -> Coordinates:
         start, end = self.roi
@@ -95,7 +125,15 @@ class Kernel:
 
 def nearest(axis: Axis, rounding: str) -> NDArray[np.int64]:
     """Which element of the input every element of the output copies: ``[resized]``."""
-    places = axis.places()
+    return _rounded(axis.places(), rounding, axis.size)
+
+
+def is_certain(axis: Axis, rounding: str) -> bool:
+    """Whether 32 bits choose the same elements as exact numbers: runtimes differ where a place lies on an edge."""
+    return np.array_equal(nearest(axis, rounding), _rounded(axis.single_places(), rounding, axis.size))
+
+
+def _rounded(places: NDArray[np.floating], rounding: str, size: int) -> NDArray[np.int64]:
     match rounding:
         case "round_prefer_floor":
             rounded = np.ceil(places - 0.5)
@@ -105,7 +143,7 @@ def nearest(axis: Axis, rounding: str) -> NDArray[np.int64]:
             rounded = np.ceil(places)
         case _:
             rounded = np.floor(places)
-    found: NDArray[np.int64] = np.clip(rounded, 0, axis.size - 1).astype(np.int64)
+    found: NDArray[np.int64] = np.clip(rounded, 0, size - 1).astype(np.int64)
     return found
 
 
