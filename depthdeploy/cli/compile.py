@@ -21,8 +21,10 @@ from depthdeploy.core.request import (
     Drop,
     InputOptions,
     parse_duration,
+    parse_fallback,
     parse_size,
 )
+from depthdeploy.core.support import Allowances
 from depthdeploy.errors import UsageError
 
 _NETWORK = "Network"
@@ -30,6 +32,7 @@ _PHOTOS = "Photographs"
 _QUANTIZATION = "Quantization"
 _FOREIGN = "Input of a foreign ONNX"
 _OUTPUT = "Output"
+_GRAPH = "Graph"
 
 
 def _three(option: str, text: str | None) -> tuple[float, float, float] | None:
@@ -130,6 +133,19 @@ def compile_command(
     max_drop: list[str] = typer.Option(
         [], "--max-drop", help="Fail when more is lost, as in delta1=0.5.", rich_help_panel=_QUANTIZATION
     ),
+    approximate: list[str] = typer.Option(
+        [],
+        "--approximate",
+        help="Rewrite the graph into a cheaper one that computes almost the same, as in resize=asymmetric; the report "
+        "tells the loss.",
+        rich_help_panel=_GRAPH,
+    ),
+    allow_fallback: str | None = typer.Option(
+        None,
+        "--allow-fallback",
+        help="How much may run on the host's processor: a number of nodes, or a share of the MACs as in 2.5%.",
+        rich_help_panel=_GRAPH,
+    ),
     output_kind: DepthKind | None = typer.Option(
         None, "--output-kind", help="What the network predicts.", rich_help_panel=_FOREIGN
     ),
@@ -193,6 +209,7 @@ def compile_command(
         data_root=data_root,
         seed=seed,
         max_drop=tuple(Drop.parse(text) for text in max_drop),
+        allowances=Allowances(tuple(approximate), parse_fallback(allow_fallback) if allow_fallback else None),
         until=until,
         out=out,
         cache=cache,

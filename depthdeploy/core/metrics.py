@@ -27,6 +27,7 @@ class Evidence(Enum):
     """How a figure came about; it never changes silently."""
 
     REFERENCE = "float reference"
+    APPROXIMATED = "float, approximated"
     EMULATED = "emulated"
     SIMULATED = "simulated by the vendor's tool"
     MEASURED = "measured on this machine"

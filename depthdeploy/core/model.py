@@ -139,6 +139,15 @@ class OnnxModel:
 class LegalModel:
     """A graph that a target accepts whole: the only thing that can be calibrated and quantized for it.
 
+    Attributes:
+        model: the graph.
+        target: who accepts it.
+        variant: which chip or instruction set.
+        support: what is said of its nodes.
+        rewrites: the target's passes that changed something; the function is the same.
+        approximations: the options that changed the function, as they were asked for.
+        handover: the operator set that the compiler is given the graph in; 0 for the graph's own.
+
     Raises:
         ValueError: the support check refused a node.
     """
@@ -147,6 +156,9 @@ class LegalModel:
     target: str
     variant: str
     support: Support
+    rewrites: tuple[str, ...] = ()
+    approximations: tuple[str, ...] = ()
+    handover: int = 0
 
     def __post_init__(self) -> None:
         if not self.support:

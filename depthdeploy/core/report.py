@@ -10,7 +10,7 @@ from depthdeploy.core.findings import Findings
 from depthdeploy.core.metrics import Evaluation, Latency
 
 #: The version of ``report.json``; a change that breaks a reader raises the first number.
-REPORT_SCHEMA = "1.1"
+REPORT_SCHEMA = "1.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,34 @@ class QuantizationRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LegalizationRecord:
+    """How the network was made legal for the target.
+
+    Attributes:
+        nodes: how many nodes the target was asked about.
+        rewrites: the target's passes that changed the graph and not its function, in order.
+        approximations: options that changed the function, as they were asked for; what they lose is among the
+            evaluations, as ``float, approximated``.
+        opset: the operator set that the compiler was given.
+        host: where nodes run that the accelerator does not take; empty when the target has no such place.
+        fallback_nodes: how many nodes run there.
+        fallback_macs: their multiply-accumulate operations as a share of all, 0..1.
+        fallbacks: which, and why, in words.
+        slow: nodes that run on a slower unit of the chip, and why, in words.
+    """
+
+    nodes: int
+    rewrites: tuple[str, ...]
+    approximations: tuple[str, ...]
+    opset: int
+    host: str
+    fallback_nodes: int
+    fallback_macs: float
+    fallbacks: tuple[str, ...]
+    slow: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class KernelCheck:
     """The artifact's own run against the exact emulation of its number formats.
 
@@ -148,6 +176,7 @@ class Report:
         versions: package -> version.
         machine: processor and instruction set.
         remarks: what a reader must know before trusting a figure: an implausible sign or unit, pairs left out.
+        legalization: how the graph was made legal; ``None`` in reports before schema 1.2.
     """
 
     schema: str
@@ -171,3 +200,4 @@ class Report:
     versions: Mapping[str, str]
     machine: str
     remarks: tuple[str, ...] = ()
+    legalization: LegalizationRecord | None = None

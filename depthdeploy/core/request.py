@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from depthdeploy.core.depth import ColorOrder, DepthKind, Interpolation, Layout, ResizeRule
+from depthdeploy.core.support import Allowances, FallbackLimit
 from depthdeploy.errors import UsageError
 
 #: The network that is compiled when neither ``--model`` nor ``--onnx`` is given.
@@ -106,6 +107,7 @@ class CompileRequest:
         data_root: where named data sets lie.
         seed: of the sampling.
         max_drop: limits on the loss.
+        allowances: rewrites that may change the function, and how much may run on a target's host.
         until: the last stage to run.
         out: where results go; ``depthdeploy-out`` under the current folder by default.
         cache: where stored results and downloads lie.
@@ -134,6 +136,7 @@ class CompileRequest:
     data_root: Path | None = None
     seed: int = 0
     max_drop: tuple[Drop, ...] = ()
+    allowances: Allowances = field(default_factory=Allowances)
     until: str = "evaluate"
     out: Path = Path("depthdeploy-out")
     cache: Path | None = None
@@ -171,6 +174,20 @@ def parse_size(text: str) -> tuple[int, int]:
         raise UsageError(f"--size {text!r} is not a size.", "Write HEIGHTxWIDTH, as in 518x686, or one number.")
     height = int(match[1])
     return height, int(match[2]) if match[2] else height
+
+
+def parse_fallback(text: str) -> FallbackLimit:
+    """How much may run on the host, from a number of nodes (``3``) or a share of the operations (``2.5%``).
+
+    Raises:
+        UsageError: the text has another form, or the share is above 100 %.
+    """
+    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", text.strip())
+    if match is None or (match[2] and float(match[2]) > 100):
+        raise UsageError(
+            f"--allow-fallback {text!r} is no limit.", "Give a number of nodes, or a share of the MACs as in 2.5%."
+        )
+    return FallbackLimit(nodes=int(match[1])) if match[1] else FallbackLimit(share=float(match[2]) / 100)
 
 
 def parse_duration(text: str) -> float:

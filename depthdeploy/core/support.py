@@ -151,3 +151,16 @@ class FallbackLimit:
 
     def __str__(self) -> str:
         return f"{self.nodes} nodes" if self.nodes is not None else f"{100 * (self.share or 0.0):g} % of the MACs"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """What the user concedes so that a graph becomes legal.
+
+    Attributes:
+        approximate: options of rewrites that change the function, such as ``resize=asymmetric``.
+        fallback: how much may run on the target's host; nothing when ``None``.
+    """
+
+    approximate: tuple[str, ...] = ()
+    fallback: FallbackLimit | None = None

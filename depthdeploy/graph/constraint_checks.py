@@ -6,6 +6,7 @@ or ``None`` where the condition is kept or cannot be judged for want of shapes, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -88,7 +89,8 @@ def few_channels(subject: Subject, arguments: Arguments) -> str | None:
 
 def elements(subject: Subject, arguments: Arguments) -> str | None:
     """Results of more values than the limit."""
-    counts = {out.name or "": float(out.shape.size) for out in subject.node.outputs if static_shape(out) and out.shape}
+    shapes = {out.name or "": static_shape(out) for out in subject.node.outputs}
+    counts = {name: float(math.prod(shape)) for name, shape in shapes.items() if shape is not None}
     return _over(counts, _limit(arguments))
 
 

@@ -47,7 +47,7 @@ class _Judge:
             yield from self._tensors(node, one)
             yield from self._constraints(node, one)
         for value in node.outputs:
-            if value.shape is not None and static_shape(value) is None:
+            if value.name and static_shape(value) is None:
                 yield _dynamic(_name(node), node.op_type, value)
 
     def _unlisted(self, node: ir.Node) -> Rejection:
@@ -204,5 +204,9 @@ def _inputs(graph: ir.Model) -> Iterator[Rejection]:
 
 def _dynamic(name: str, operator: str, value: ir.Value) -> Rejection:
     return Rejection(
-        name, operator, "every dimension is fixed", str(value.shape), "Give the input's size: --size HEIGHTxWIDTH."
+        name,
+        operator,
+        "every dimension is fixed",
+        "unknown" if value.shape is None else str(value.shape),
+        "Give the input's size: --size HEIGHTxWIDTH.",
     )

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from depthdeploy import __version__
 from depthdeploy.core.machine import cpu_flags, cpu_name
 from depthdeploy.core.metrics import Evaluation, Evidence, MetricKind
-from depthdeploy.core.model import CompiledArtifact, QuantizedModel
-from depthdeploy.core.report import REPORT_SCHEMA, KernelCheck, NetworkRecord, QuantizationRecord, Report
+from depthdeploy.core.model import CompiledArtifact, LegalModel, QuantizedModel
+from depthdeploy.core.report import (
+    REPORT_SCHEMA,
+    KernelCheck,
+    LegalizationRecord,
+    NetworkRecord,
+    QuantizationRecord,
+    Report,
+)
 from depthdeploy.core.request import CompileRequest
 from depthdeploy.pipeline import scoring
 from depthdeploy.pipeline.approach import Approach
@@ -46,12 +53,14 @@ class Made:
     """What the stages of one target gave.
 
     Attributes:
+        approximated: what approximations of the graph lose by themselves.
         quantized: the graph that was compiled.
         emulated: its exact emulation's figures.
         artifact: what the driver made.
         evaluated: the artifact's own figures.
     """
 
+    approximated: tuple[Evaluation, ...]
     quantized: QuantizedModel
     emulated: Emulated
     artifact: CompiledArtifact
@@ -62,10 +71,11 @@ def assemble(run: Run, inputs: Inputs, *, made: Made, goal: Destination) -> Repo
     """Everything about one network on one target."""
     request, network, photographs = inputs.request, inputs.network, inputs.photographs
     emulated, evaluated, artifact = made.emulated, made.evaluated, made.artifact
-    conceded = _conceded(photographs, made.quantized)
+    legal = legalization(made.quantized.legal, goal)
+    conceded = (*_approximations(made), *_fallbacks(legal), *_conceded(photographs, made.quantized))
     for remark in (*conceded, *emulated.remarks, *evaluated.remarks):
         run.remark(remark)
-    evaluations = _merged(emulated.evaluations, evaluated.evaluations)
+    evaluations = _merged(made.approximated, emulated.evaluations, evaluated.evaluations)
     kernels = _kernels(evaluations)
     if kernels is not None and kernels.gap_db > KERNEL_GAP_DB:
         run.remark(
@@ -94,7 +104,40 @@ def assemble(run: Run, inputs: Inputs, *, made: Made, goal: Destination) -> Repo
         files=dict(artifact.files),
         versions={**versions_of("depthdeploy", "onnx", "onnxruntime", "torch", "transformers"), **artifact.versions},
         machine=f"{cpu_name()}, {_instructions()}",
+        legalization=legal,
     )
+
+
+def legalization(legal: LegalModel, goal: Destination) -> LegalizationRecord:
+    """How a graph was made legal, in the report's words."""
+    support = legal.support
+    return LegalizationRecord(
+        nodes=support.nodes,
+        rewrites=legal.rewrites,
+        approximations=legal.approximations,
+        opset=legal.handover or legal.model.opset,
+        host=goal.target.capabilities.host,
+        fallback_nodes=support.fallback_nodes,
+        fallback_macs=support.fallback_macs,
+        fallbacks=tuple(str(one) for one in support.fallbacks),
+        slow=tuple(str(one) for one in support.slow),
+    )
+
+
+def _approximations(made: Made) -> tuple[str, ...]:
+    """What every approximation lost, measured before anything was quantized."""
+    options = made.quantized.legal.approximations
+    if not options:
+        return ()
+    loss = scoring.loss_so_far(made.approximated, Evidence.APPROXIMATED) or "not measured: nothing was evaluated"
+    return (f"Approximated as was asked ({', '.join(options)}): {loss}.",)
+
+
+def _fallbacks(legal: LegalizationRecord) -> tuple[str, ...]:
+    if not legal.fallback_nodes:
+        return ()
+    share = f"{100 * legal.fallback_macs:.2f} % of the MACs"
+    return (f"{legal.fallback_nodes} of {legal.nodes} nodes, {share}, run on {legal.host}, as was allowed.",)
 
 
 def _conceded(photographs: Photographs, quantized: QuantizedModel) -> tuple[str, ...]:
@@ -145,11 +188,11 @@ def _quantization(quantized: QuantizedModel, goal: Destination, approach: Approa
     )
 
 
-def _merged(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
-    """Both runs' figures; FP32, which both have, once."""
+def _merged(*runs: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
+    """All runs' figures; FP32, which all have, once."""
     seen: set[tuple[str, str, MetricKind]] = set()
     merged = []
-    for one in (*first, *second):
+    for one in (one for run in runs for one in run):
         key = (one.dataset, one.candidate, one.kind)
         if key not in seen:
             seen.add(key)

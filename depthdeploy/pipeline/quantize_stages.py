@@ -10,8 +10,11 @@ from depthdeploy.core.findings import StepRecord
 from depthdeploy.core.model import LegalModel, QuantizedModel
 from depthdeploy.core.progress import Progress
 from depthdeploy.core.scheme import Scheme
+from depthdeploy.core.support import FallbackLimit
 from depthdeploy.errors import CalibrationError
+from depthdeploy.graph.handover import lowered
 from depthdeploy.graph.support import require_support
+from depthdeploy.graph_file import read_graph
 from depthdeploy.pipeline.approach import Approach
 from depthdeploy.pipeline.destination import Destination
 from depthdeploy.pipeline.model_stages import versions_of
@@ -58,8 +61,15 @@ def calibrate(
     depends = (engine.calibration_inputs(legal.model, recipe, bench), versions_of("onnxruntime", "pillow", "onnx-ir"))
     calibrated = run.stage("calibrate", Calibrated, depends=depends, make=make, describe=describe)
     if calibrated.model.sha256 != legal.model.sha256:  # it may have been prepared for another target
-        require_support(calibrated.model, goal.target.capabilities)
+        _require_legal(legal, calibrated, goal)
     return calibrated
+
+
+def _require_legal(legal: LegalModel, calibrated: Calibrated, goal: Destination) -> None:
+    """Preparations may not have made operators that the target refuses."""
+    prepared = lowered(read_graph(calibrated.model.path), goal.target.capabilities.opsets(legal.variant)[1])
+    nodes = FallbackLimit(nodes=legal.support.fallback_nodes)
+    require_support(prepared.graph, goal.target.capabilities, legal.variant, nodes)
 
 
 def quantize(

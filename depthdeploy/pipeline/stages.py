@@ -84,7 +84,8 @@ def _compile_for(run: Run, inputs: Inputs, goal: Destination) -> TargetResult:
     """The stages of one target."""
     request, network, photographs = inputs.request, inputs.network, inputs.photographs
     nothing = TargetResult(str(goal), None, None, None)
-    legal = target.legalize(run, network, goal)
+    legal = target.legalize(run, network, goal, request.allowances)
+    approximated = target.approximate(run, network, legal, photographs) if _reaches(request, "emulate") else ()
     if goal.scheme is None or not _reaches(request, "calibrate"):
         quantized = target.keep_float(legal, goal)
         emulated = target.Emulated((), ())
@@ -103,7 +104,7 @@ def _compile_for(run: Run, inputs: Inputs, goal: Destination) -> TargetResult:
     if not _reaches(request, "evaluate"):
         return replace(nothing, folder=artifact.folder)
     evaluated = target.evaluate(run, network, artifact, goal, photographs)
-    made = Made(quantized, emulated, artifact, evaluated)
+    made = Made(approximated, quantized, emulated, artifact, evaluated)
     report = assemble(run, inputs, made=made, goal=goal)
     folder = request.out / place(network, goal)
     publish(report, made, folder)

@@ -14,6 +14,7 @@ from depthdeploy.core.machine import cpu_name, runs_here
 from depthdeploy.core.metrics import Evaluation, Evidence, Latency
 from depthdeploy.core.model import CompiledArtifact, LegalModel, QuantizedModel
 from depthdeploy.core.progress import Progress
+from depthdeploy.core.support import Allowances
 from depthdeploy.evaluation.scoring import Candidate
 from depthdeploy.graph.legalize import legalize as make_legal
 from depthdeploy.pipeline import scoring
@@ -64,19 +65,16 @@ class Evaluated:
     remarks: tuple[str, ...]
 
 
-def legalize(run: Run, network: Network, goal: Destination) -> LegalModel:
+def legalize(run: Run, network: Network, goal: Destination, allowances: Allowances) -> LegalModel:
     """The graph that the target accepts whole.
 
     Raises:
         UnsupportedGraph: every refused node, with rule and remedy.
+        UsageError: an approximation is unknown, or changes nothing.
     """
 
     def make(folder: Path, _: Progress) -> LegalModel:
-        return make_legal(network.model, goal.target, goal.variant.name, folder / "model.onnx")
-
-    def describe(legal: LegalModel) -> tuple[None, str]:
-        rewritten = "" if legal.model.sha256 == network.model.sha256 else ", rewritten"
-        return None, f"all {legal.support.nodes} nodes accepted{rewritten}"
+        return make_legal(network.model, goal.target, goal.variant.name, folder / "model.onnx", allowances)
 
     rewrites = [rewrite.name for rewrite in goal.target.lowering(goal.variant.name)]
     depends = (
@@ -84,9 +82,51 @@ def legalize(run: Run, network: Network, goal: Destination) -> LegalModel:
         goal.target.capabilities,
         goal.variant.name,
         rewrites,
+        allowances,
         versions_of("depthdeploy"),
     )
-    return run.stage("legalize", LegalModel, depends=depends, make=make, describe=describe)
+    return run.stage("legalize", LegalModel, depends=depends, make=make, describe=_describe_legal)
+
+
+def _describe_legal(legal: LegalModel) -> tuple[None, str]:
+    support = legal.support
+    parts = [f"all {support.nodes} nodes accepted"]
+    if legal.rewrites:
+        parts.append(f"rewritten by {', '.join(legal.rewrites)}")
+    if legal.approximations:
+        parts.append(f"approximated: {', '.join(legal.approximations)}")
+    if support.fallback_nodes:
+        parts.append(f"{support.fallback_nodes} on the host")
+    if support.slow:
+        parts.append(f"{len({one.node for one in support.slow})} on a slower unit")
+    return None, "; ".join(parts)
+
+
+def approximate(run: Run, network: Network, legal: LegalModel, photographs: Photographs) -> tuple[Evaluation, ...]:
+    """What the approximations of a legal graph lose before anything is quantized; nothing where there are none."""
+    if not legal.approximations:
+        return ()
+
+    def make(_: Path, progress: Progress) -> Emulated:
+        session = inference.OnnxSession(legal.model.path)
+        name = f"approximated FP32 ({', '.join(legal.approximations)})"
+        candidate = Candidate(name, inference.describe(), Evidence.APPROXIMATED, session.predict)
+        results = scoring.score(
+            run.reference(network.exported.model), candidate, photographs, gallery=False, progress=progress
+        )
+        return Emulated(tuple(one for result in results for one in result.evaluations), ())
+
+    def describe(scored: Emulated) -> tuple[None, str]:
+        return None, f"approximations alone: {scoring.loss_so_far(scored.evaluations, Evidence.APPROXIMATED)}"
+
+    depends = (
+        ("approximations", legal.approximations),
+        network.exported.model.meaning,
+        legal.model.sha256,
+        _sets(photographs),
+        versions_of("onnxruntime", "pillow"),
+    )
+    return run.stage("legalize", Emulated, depends=depends, make=make, describe=describe).evaluations
 
 
 def keep_float(legal: LegalModel, goal: Destination) -> QuantizedModel:

@@ -59,6 +59,24 @@ def quantization_table(report: Report) -> Table:
     return Table("Quantization", ("", ""), tuple(rows))
 
 
+def legalization_table(report: Report) -> Table:
+    """How the graph was made legal; no row in reports that do not say it."""
+    legal = report.legalization
+    if legal is None:
+        return Table("Legal graph", ("", ""), ())
+    rows = [
+        ("nodes", f"{legal.nodes:,}"),
+        ("rewritten by", ", ".join(legal.rewrites) or "nothing"),
+        ("approximated", ", ".join(legal.approximations) or "nothing"),
+        ("opset of the hand-over", f"{legal.opset}"),
+    ]
+    if legal.host:
+        share = f"{legal.fallback_nodes:,} nodes, {100 * legal.fallback_macs:.2f} % of the MACs"
+        rows.append((f"on {legal.host}", share if legal.fallback_nodes else "nothing"))
+    notes = (*(f"On the host: {one}" for one in legal.fallbacks), *(f"Slower: {one}" for one in legal.slow))
+    return Table("Legal graph", ("", ""), tuple(rows), notes)
+
+
 def _input(contract: InputContract) -> str:
     return (
         f"{contract.height}x{contract.width} {contract.color.value.upper()} {contract.layout.value.upper()}, "

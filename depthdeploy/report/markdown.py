@@ -57,6 +57,7 @@ def _gallery(figures: Sequence[Figure]) -> Iterator[str]:
 
 
 def _quantization(report: Report, charts: Sequence[Figure]) -> Iterator[str]:
+    yield from rendered(facts.legalization_table(report))
     yield from rendered(facts.quantization_table(report))
     if report.quantization is None:
         return

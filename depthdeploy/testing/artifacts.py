@@ -22,8 +22,8 @@ Image = NDArray[np.float32]
 
 
 def store(model: onnx.ModelProto, path: Path) -> OnnxModel:
-    """A handle to a tiny graph with one image input and one depth output, written to ``path``."""
-    onnx.save(model, path)
+    """A handle to a tiny graph with one image input and one depth output, written to ``path`` with every shape."""
+    onnx.save(onnx.shape_inference.infer_shapes(model), path)
     ends = []
     for value in (model.graph.input[0], model.graph.output[0]):
         shape = tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)

@@ -1,23 +1,18 @@
-"""The support check and the stage legalize: every refusal at once, each with what was found and a remedy."""
+"""The support check: every refusal at once, each with what was found and a remedy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import replace
 
 import onnx
 import onnx_ir as ir
 import pytest
 
-from depthdeploy.core.model import OnnxModel
-from depthdeploy.core.support import OpRule
-from depthdeploy.core.target import Capabilities, GraphPass, Variant
-from depthdeploy.errors import ModelError, UnsupportedGraph
-from depthdeploy.graph.legalize import legalize
+from depthdeploy.core.support import Constraint, Effect, FallbackLimit, OpRule
+from depthdeploy.core.target import Capabilities, Variant
+from depthdeploy.errors import UnsupportedGraph
 from depthdeploy.graph.support import check_support, require_support
-from depthdeploy.testing.artifacts import store
-from depthdeploy.testing.graphs import build, residual_block
+from depthdeploy.testing.graphs import build
 
 
 def rule(operator: str, max_rank: int | None = None, **attributes: tuple[str | int | float, ...]) -> OpRule:
@@ -38,7 +33,7 @@ def able(*rules: OpRule, opset: tuple[int, int] = (13, 21)) -> Capabilities:
 
 
 def graph(text: str, *, opset: int = 18) -> ir.Model:
-    return ir.from_proto(build(text, opset=opset))
+    return ir.from_proto(onnx.shape_inference.infer_shapes(build(text, opset=opset)))
 
 
 RESIZE = """tiny (float[1,3,4,4] image) => (float[1,3,8,8] depth)
@@ -127,66 +122,96 @@ def test_require_lists_them_all() -> None:
     assert "Resize" in str(caught.value)
 
 
-@dataclass(frozen=True)
-class Toy:
-    capabilities: Capabilities
-    passes: tuple[GraphPass, ...] = field(default=())
-
-    def default_variant(self) -> str:
-        return "only"
-
-    def lowering(self, variant: str) -> Sequence[GraphPass]:
-        return self.passes
-
-    def settings(self, variant: str, precision: str) -> Mapping[str, str | int | float | bool]:
-        return {}
+MIXED = """tiny (float[1,3,4,4] image) => (float[1,3,4,4] depth)
+    <float[3,3,1,1] w, float[3,3,3,3] v> {
+        a = Conv (image, w)
+        b = Erf (a)
+        c = Conv <pads = [1,1,1,1]> (b, v)
+        depth = Relu (c)
+    }"""
 
 
-@dataclass(frozen=True)
-class Renaming:
-    """A pass that changes ``Neg`` twice into nothing."""
-
-    name: str = "double-negation"
-    applies: bool = True
-
-    def __call__(self, model: ir.Model) -> bool:
-        if self.applies:
-            model.graph.name = "rewritten"
-        return self.applies
+def hosted(*rules: OpRule, unlisted: Effect = Effect.FALLBACK) -> Capabilities:
+    return replace(able(*rules), host="the toy's CPU", unlisted=unlisted)
 
 
-@pytest.fixture
-def residual(tmp_path: Path) -> OnnxModel:
-    return store(residual_block(), tmp_path / "residual.onnx")
+def test_what_runs_on_the_host_is_counted_and_not_refused() -> None:
+    """3x3 and 1x1 kernels on the same map: the larger one has nine tenths of the operations."""
+    kernel = Constraint("max-kernel", {"limit": 1}, effect=Effect.FALLBACK)
+    support = check_support(graph(MIXED), hosted(rule("Relu"), replace(rule("Conv"), constraints=(kernel,))), "only")
+    assert support
+    assert [one.node for one in support.fallbacks] == ["b", "c"]
+    assert support.fallback_nodes == 2
+    assert support.fallback_macs == pytest.approx(0.9)
 
 
-def everything(model: OnnxModel) -> Capabilities:
-    return able(*(rule(name) for name in {node.op_type for node in onnx.load(model.path).graph.node}))
+def test_without_a_host_there_is_no_fallback() -> None:
+    refused = check_support(graph(MIXED), replace(hosted(rule("Relu"), rule("Conv")), host=""), "only").rejections
+    assert [one.operator for one in refused] == ["Erf"]
 
 
-def test_unchanged_graph_stays_the_same_file(residual: OnnxModel, tmp_path: Path) -> None:
-    """Targets without rewrites share the digest, and with it the statistics."""
-    toy = Toy(everything(residual), (Renaming(applies=False),))
-    legal = legalize(residual, toy, "only", tmp_path / "legal.onnx")
-    assert legal.model == residual
-    assert not (tmp_path / "legal.onnx").exists()
-    assert (legal.target, legal.variant) == ("toy", "only")
+@pytest.mark.parametrize(
+    ("allowed", "accepted"),
+    [
+        (None, False),
+        (FallbackLimit(nodes=0), False),
+        (FallbackLimit(nodes=1), True),
+        (FallbackLimit(share=0.0), True),  # Erf has no multiply-accumulates
+    ],
+)
+def test_a_fallback_is_never_silent(allowed: FallbackLimit | None, accepted: bool) -> None:
+    toy = hosted(rule("Relu"), rule("Conv"))
+    if accepted:
+        assert require_support(graph(MIXED), toy, "only", allowed).fallback_nodes == 1
+        return
+    with pytest.raises(UnsupportedGraph, match=r"1 of the graph's 4 nodes.*would run on the toy's CPU") as caught:
+        require_support(graph(MIXED), toy, "only", allowed)
+    assert "b (Erf)" in str(caught.value)
+    assert "--allow-fallback 1" in caught.value.remedy
 
 
-def test_rewritten_graph_is_a_new_file(residual: OnnxModel, tmp_path: Path) -> None:
-    legal = legalize(residual, Toy(everything(residual), (Renaming(),)), "only", tmp_path / "legal.onnx")
-    assert legal.model.path == tmp_path / "legal.onnx"
-    assert legal.model.sha256 != residual.sha256
-    assert (legal.model.input, legal.model.output) == (residual.input, residual.output)
+def test_an_operator_that_only_the_host_has() -> None:
+    toy = hosted(rule("Relu"), rule("Conv"), replace(rule("Erf"), on_host=True), unlisted=Effect.REFUSE)
+    assert [one.node for one in check_support(graph(MIXED), toy, "only").fallbacks] == ["b"]
 
 
-def test_refused_graph_writes_nothing(residual: OnnxModel, tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedGraph, match="Conv"):
-        legalize(residual, Toy(able(), (Renaming(),)), "only", tmp_path / "legal.onnx")
-    assert not (tmp_path / "legal.onnx").exists()
+def test_a_slower_unit_is_remarked_on_and_accepted() -> None:
+    scales = Constraint("integer-scales", effect=Effect.SLOW, remedy="Use half_pixel.", source="page 9", uncertain=True)
+    support = check_support(graph(RESIZE.replace("8,8]", "9,9]").replace("8, 8}", "9, 9}")),
+                            able(replace(rule("Resize"), constraints=(scales,))), "only")  # fmt: skip
+    assert support
+    (one,) = support.slow
+    assert (one.found, one.remedy, one.source) == ("2.25 and 2.25", "Use half_pixel.", "page 9")
+    assert "(uncertain)" in str(one)
 
 
-def test_file_that_is_gone(residual: OnnxModel, tmp_path: Path) -> None:
-    residual.path.unlink()
-    with pytest.raises(ModelError, match="cannot be read"):
-        legalize(residual, Toy(able()), "only", tmp_path / "legal.onnx")
+def test_conditions_of_every_node() -> None:
+    batch = Constraint("max-dimension", {"limit": 3})
+    refused = check_support(graph(MIXED), able(*(rule(name) for name in ("Relu", "Conv", "Erf")),
+                                               replace(rule("*"), constraints=(batch,))), "only")  # fmt: skip
+    assert [one.node for one in refused.rejections] == ["a", "b", "c", "depth"]
+
+
+def test_element_types() -> None:
+    refused = check_support(graph(MIXED), able(rule("Relu"), rule("Conv"), replace(rule("Erf"), dtypes=("float16",))),
+                            "only").rejections  # fmt: skip
+    assert [(one.rule, one.found) for one in refused] == [
+        ("values are float16", "a float32"),
+        ("values are float16", "b float32"),
+    ]
+
+
+def test_a_variants_own_rule_comes_first() -> None:
+    toy = able(rule("Resize", mode=("nearest",)))
+    own = Variant("other", "Other", {}, ("fp32",), operators={"Resize": rule("Resize", mode=("cubic",))})
+    toy = replace(toy, variants={**toy.variants, "other": own})
+    assert not check_support(graph(RESIZE), toy, "only")
+    assert check_support(graph(RESIZE), toy, "other")
+
+
+def test_a_variants_own_opset() -> None:
+    toy = able(rule("Resize"))
+    old = Variant("old", "Old", {}, ("fp32",), opset=(9, 11))
+    toy = replace(toy, variants={**toy.variants, "old": old})
+    assert check_support(graph(RESIZE), toy, "only")
+    assert [one.operator for one in check_support(graph(RESIZE), toy, "old").rejections] == ["opset"]

@@ -12,6 +12,7 @@ from depthdeploy.core.metrics import Distribution, Evaluation, Evidence, ImageSc
 from depthdeploy.core.report import (
     REPORT_SCHEMA,
     KernelCheck,
+    LegalizationRecord,
     NetworkRecord,
     QuantizationRecord,
     Report,
@@ -158,6 +159,17 @@ def report() -> Report:
         versions={"openvino": "2026.0", "numpy": "2.4.6"},
         machine="x86-64, avx512_vnni",
         remarks=("2 pairs lie where the photograph is cut off.",),
+        legalization=LegalizationRecord(
+            nodes=190,
+            rewrites=("resize-explicit", "layer-norm-decomposition"),
+            approximations=("resize=asymmetric",),
+            opset=13,
+            host="the CPU of the board",
+            fallback_nodes=1,
+            fallback_macs=0.0125,
+            fallbacks=("/out/Erf (Erf): the accelerator has no such operation, found one. Use Tanh.",),
+            slow=("/up/Resize (Resize): scales are whole numbers, found 2.016. Use half_pixel.",),
+        ),
     )
 
 

@@ -24,6 +24,7 @@ CLASSES: dict[str, type] = {
     "depthContract": DepthContract,
     "network": records.NetworkRecord,
     "quantization": records.QuantizationRecord,
+    "legalization": records.LegalizationRecord,
     "findings": findings.Findings,
     "step": findings.StepRecord,
     "sensitivity": findings.Sensitivity,

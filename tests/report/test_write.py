@@ -67,7 +67,7 @@ def test_reading_needs_a_report_of_this_schema(report: Report, tmp_path: Path) -
     faults = [
         ("{", "is not JSON"),
         ("[]", "names no schema version"),
-        (json.dumps({**whole, "schema": "2.0"}), "schema version 2.0; this depthdeploy reads 1.1"),
+        (json.dumps({**whole, "schema": "2.0"}), "schema version 2.0; this depthdeploy reads 1.2"),
         (json.dumps({**whole, "colour": 1}), "colour"),
         (json.dumps({**whole, "network": {**whole["network"], "opset": "x"}}), "network.opset"),
         (json.dumps({key: value for key, value in whole.items() if key != "target"}), "target"),
