@@ -9,11 +9,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Coordinates = NDArray[np.float64]
+
+#: How far, in elements of the input, 32 bits may lie from a place.
+_DOUBT: Final = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,8 @@ class Axis:
             case _:
                 return ((2 * x + 1) * size - resized) / (2 * resized)
 
-    def single_places(self) -> NDArray[np.float32]:
-        """The places as runtimes compute them in 32 bits: ``[resized]`` float32."""
+    def single_places(self) -> NDArray[np.float32] | None:
+        """The places as runtimes compute them in 32 bits, ``[resized]``; ``None`` where each does it its own way."""
         x, half, scale = np.arange(self.resized, dtype=np.float32), np.float32(0.5), np.float32(self.scale)
         match self.coordinates:
             case "align_corners":
@@ -73,15 +77,12 @@ class Axis:
                 return x / scale
             case "tf_half_pixel_for_nn":
                 return (x + half) / scale
-            case "half_pixel":
+            case "pytorch_half_pixel" if self.resized == 1:
+                return x
+            case "half_pixel" | "pytorch_half_pixel":
                 return (x + half) / scale - half
-            case "pytorch_half_pixel" if self.resized > 1:
-                return (x + half) / scale - half
-            case "half_pixel_symmetric":
-                adjustment = np.float32(self.resized) / (scale * np.float32(self.size))
-                return np.float32(self.size) * half * (1 - adjustment) + (x + half) / scale - half
             case _:
-                return self.places().astype(np.float32)
+                return None
 
     def _cropped(self, x: Coordinates) -> Coordinates:
         start, end = self.roi
@@ -130,7 +131,10 @@ def nearest(axis: Axis, rounding: str) -> NDArray[np.int64]:
 
 def is_certain(axis: Axis, rounding: str) -> bool:
     """Whether 32 bits choose the same elements as exact numbers: runtimes differ where a place lies on an edge."""
-    return np.array_equal(nearest(axis, rounding), _rounded(axis.single_places(), rounding, axis.size))
+    exact, single = axis.places(), axis.single_places()
+    others = (exact - _DOUBT, exact + _DOUBT) if single is None else (single,)
+    chosen = _rounded(exact, rounding, axis.size)
+    return all(np.array_equal(chosen, _rounded(other, rounding, axis.size)) for other in others)
 
 
 def _rounded(places: NDArray[np.floating], rounding: str, size: int) -> NDArray[np.int64]:

@@ -64,14 +64,16 @@ class Resizing:
     def is_definite(self) -> bool:
         """Whether every runtime must compute the same function, a product with a matrix for each axis.
 
-        It is not where a nearest neighbour hangs on a rounding error, nor where ``align_corners`` has a scale of its
-        own: the specification then divides by a broken size, runtimes divide by the whole one. Places beyond the image
-        are no product.
+        It is not where a nearest neighbour hangs on a rounding error; nor where ``align_corners`` has a scale of its
+        own, for the specification then divides by a broken size and runtimes by the whole one; nor where a size stays
+        by a scale of its own, which some take for a copy. Places beyond the image are no product.
         """
         axes = [self.axes[index] for index in self.changing]
-        whole = self.is_exact or self.coordinates not in ("align_corners", "tf_crop_and_resize")
-        certain = self.interpolation != "nearest" or all(is_certain(axis, self.rounding) for axis in axes)
-        return whole and certain and not any(axis.outside().any() for axis in axes)
+        if self.interpolation == "nearest" and not all(is_certain(axis, self.rounding) for axis in axes):
+            return False
+        whole = self.coordinates in ("align_corners", "tf_crop_and_resize")
+        scaled = all(axis.exact or not (whole or axis.size == axis.resized) for axis in axes)
+        return scaled and not any(axis.outside().any() for axis in axes)
 
     def matrix(self, index: int) -> NDArray[np.float64]:
         """What every element of one dimension is made of: ``[resized, size]`` float64."""
