@@ -51,6 +51,7 @@ def _capabilities(table: Table) -> Capabilities:
     if read.unlisted is Effect.FALLBACK and not read.host:
         raise table.error("host", "where nodes without a rule run", "nothing")
     _check_wide(table, read)
+    _check_names(table, read)
     table.end()
     return read
 
@@ -72,6 +73,14 @@ def _check_wide(table: Table, able: Capabilities) -> None:
             if any(escape.activations and escape.activations.container == 16 for escape in scheme.escapes):
                 newest = f"{able.opsets(name)[1]}"
                 raise table.error("opset", f"{WIDE_OPSET}, as the 16-bit escape of scheme {scheme.name} needs", newest)
+
+
+def _check_names(table: Table, able: Capabilities) -> None:
+    """A name or alias means one variant."""
+    names = [name for one in able.variants.values() for name in (one.name, *one.aliases)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise table.error("variants", "every name and alias once", repr(twice))
 
 
 def _advice(table: Table) -> CalibrationAdvice:
@@ -160,6 +169,9 @@ def _variant(table: Table, name: str, schemes: Mapping[str, Scheme]) -> Variant:
         precisions=precisions,
         cpu_flags=table.texts("cpu_flags", default=[]),
         opset=_opset(table) if table.has("opset") else None,
+        aliases=table.texts("aliases", default=[]),
+        device=table.take("device", str, ""),
+        artifact=table.take("artifact", str, ""),
     )
     table.end()
     return variant

@@ -37,6 +37,8 @@ def cpu_name() -> str:
 def runs_here(capabilities: Capabilities, variant: str) -> bool:
     """Whether this machine can run an artifact of a variant as it was made to be run.
 
+    A variant that needs a device besides the processor does not: no device is looked for.
+
     Raises:
         UsageError: the target has no such variant.
     """
@@ -44,7 +46,8 @@ def runs_here(capabilities: Capabilities, variant: str) -> bool:
         raise UsageError(
             f"{capabilities.title} has no variant {variant!r}.", f"Choose of {', '.join(capabilities.variants)}."
         )
-    return capabilities.runs_here and _suits(capabilities.variants[variant], cpu_flags())
+    chosen = capabilities.variants[variant]
+    return capabilities.runs_here and not chosen.device and _suits(chosen, cpu_flags())
 
 
 def _suits(variant: Variant, flags: frozenset[str]) -> bool:
@@ -64,6 +67,6 @@ def variant_for_this_cpu(capabilities: Capabilities) -> str:
             f"This system does not tell which instructions its processor has ({cpu_name()}).", f"Say {choices}."
         )
     for variant in capabilities.variants.values():
-        if _suits(variant, flags):
+        if not variant.device and _suits(variant, flags):
             return variant.name
     raise UsageError(f"No variant of {capabilities.title} suits this processor ({cpu_name()}).", f"Say {choices}.")

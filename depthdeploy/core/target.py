@@ -55,6 +55,10 @@ class Variant:
             needs at least one; empty when any processor will do.
         opset: the oldest and newest version of the default domain that it reads; the target's own when ``None``.
         operators: rules of this variant alone; they come before the target's own.
+        aliases: other names that mean this variant, such as ``jetson-orin``.
+        device: the unit that runs its artifacts, such as ``NPU``, where that is not a processor of ``cpu_flags``: what
+            needs it is not evaluated on this machine.
+        artifact: the suffix of the file that its runtime opens; the target's own when empty.
     """
 
     name: str
@@ -64,6 +68,9 @@ class Variant:
     cpu_flags: tuple[str, ...] = ()
     opset: tuple[int, int] | None = None
     operators: Mapping[str, OpRule] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    device: str = ""
+    artifact: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,15 @@ class Capabilities:
     def opsets(self, variant: str) -> tuple[int, int]:
         """The oldest and newest version of the default domain that a variant reads."""
         return self.variants[variant].opset or self.opset
+
+    def suffix(self, variant: str) -> str:
+        """The suffix of the file that a variant's runtime opens."""
+        return self.variants[variant].artifact or self.artifact
+
+    def variant_named(self, name: str) -> str | None:
+        """The variant of a name or alias, letter by letter; ``None`` where there is none."""
+        found = (one.name for one in self.variants.values() if name == one.name or name in one.aliases)
+        return next(found, None)
 
 
 @runtime_checkable
