@@ -8,9 +8,9 @@ from typing import Final
 
 from depthdeploy.core.support import Accepted, Constraint
 from depthdeploy.errors import PluginError
-from depthdeploy.graph import constraint_checks as checks
 from depthdeploy.graph.attributes import attribute
-from depthdeploy.graph.constraint_checks import Arguments, Subject
+from depthdeploy.graph.checks import axes, operands, patterns, resizes, shapes, windows
+from depthdeploy.graph.checks.subject import Arguments, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +75,40 @@ def _words(text: str) -> Callable[[Arguments], str]:
 
 _LIMIT: Final = frozenset({"limit"})
 _ACCEPTED: Final = frozenset({"accepted"})
+_INPUTS: Final = frozenset({"inputs"})
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 CHECKS: Final[Mapping[str, Check]] = {
-    "constant-inputs": Check(_words("inputs {inputs} are constant"), checks.not_constant, frozenset({"inputs"})),
-    "operands": Check(_words("the second factor is {accepted}"), checks.operands, _ACCEPTED),
-    "max-dimension": Check(_words("no side is longer than {limit}"), checks.long_dimension, _LIMIT),
-    "max-batch": Check(_words("the batch is at most {limit}"), checks.batch, _LIMIT),
-    "min-channels": Check(_words("there are at least {limit} channels"), checks.few_channels, _LIMIT),
-    "max-elements": Check(_words("at most {limit} values"), checks.elements, _LIMIT),
-    "max-kernel": Check(_words("the kernel's sides are at most {limit}"), checks.kernel, _LIMIT),
-    "max-kernel-area": Check(_words("the kernel has at most {limit} taps"), checks.kernel_area, _LIMIT),
-    "max-stride": Check(_words("strides are at most {limit}"), checks.stride, _LIMIT),
-    "max-dilation": Check(_words("dilations are at most {limit}"), checks.dilation, _LIMIT),
-    "groups": Check(_words("groups are {accepted}"), checks.groups, _ACCEPTED),
-    "axis": Check(_words("the axis is {accepted}"), checks.axis, _ACCEPTED),
-    "axes": Check(_words("the axes are {accepted}"), checks.axes, _ACCEPTED),
-    "integer-scales": Check(_words("scales are whole numbers"), checks.broken_factors, frozenset()),
-    "max-scale": Check(_words("scales are at most {limit}"), checks.large_factors, _LIMIT),
-    "spatial-only": Check(_words("only height and width change"), checks.other_axes, frozenset()),
-    "never": Check(_words("this combination of attributes is not taken"), lambda *_: "it", frozenset()),
+    "constant-inputs": Check(_words("inputs {inputs} are constant"), operands.not_constant, _INPUTS),
+    "scalar-inputs": Check(_words("inputs {inputs} are one constant number"), operands.not_scalar, _INPUTS),
+    "no-scalar-inputs": Check(_words("inputs {inputs} are more than one number"), operands.is_scalar, _INPUTS),
+    "operands": Check(_words("the second factor is {accepted}"), operands.operands, _ACCEPTED),
+    "equal-ranks": Check(_words("both factors have as many dimensions"), operands.unequal_ranks, _NOTHING),
+    "rank": Check(_words("there are {accepted} dimensions"), shapes.rank, _ACCEPTED),
+    "max-dimension": Check(_words("no side is longer than {limit}"), shapes.long_dimension, _LIMIT),
+    "max-batch": Check(_words("the batch is at most {limit}"), shapes.batch, _LIMIT),
+    "min-channels": Check(_words("there are at least {limit} channels"), shapes.few_channels, _LIMIT),
+    "max-channels": Check(_words("there are at most {limit} channels"), shapes.many_channels, _LIMIT),
+    "max-elements": Check(_words("at most {limit} values"), shapes.elements, _LIMIT),
+    "max-changed-axes": Check(_words("at most {limit} sides grow"), shapes.many_changed_axes, _LIMIT),
+    "max-kernel": Check(_words("the kernel's sides are at most {limit}"), windows.kernel, _LIMIT),
+    "max-kernel-area": Check(_words("the kernel has at most {limit} taps"), windows.kernel_area, _LIMIT),
+    "max-kernel-volume": Check(_words("an output has at most {limit} weights"), windows.kernel_volume, _LIMIT),
+    "max-stride": Check(_words("strides are at most {limit}"), windows.stride, _LIMIT),
+    "max-dilation": Check(_words("dilations are at most {limit}"), windows.dilation, _LIMIT),
+    "no-strided-dilation": Check(_words("dilated kernels have stride 1"), windows.strided_dilation, _NOTHING),
+    "no-padding": Check(_words("nothing is padded"), windows.padding, _NOTHING),
+    "groups": Check(_words("groups are {accepted}"), windows.groups, _ACCEPTED),
+    "axis": Check(_words("the axis is {accepted}"), axes.axis, _ACCEPTED),
+    "axes": Check(_words("the axes are {accepted}"), axes.axes, _ACCEPTED),
+    "axes-together": Check(_words("one axis is reduced, or height and width"), axes.axes_together, _NOTHING),
+    "unit-steps": Check(_words("every value of the range is taken"), axes.steps, _NOTHING),
+    "integer-scales": Check(_words("scales are whole numbers"), resizes.broken_factors, _NOTHING),
+    "integer-ratios": Check(_words("scales are whole numbers, or one by such"), resizes.broken_ratios, _NOTHING),
+    "power-of-two-scales": Check(_words("scales are powers of two, no higher than wide"), resizes.odd_powers, _NOTHING),
+    "max-scale": Check(_words("scales are at most {limit}"), resizes.large_factors, _LIMIT),
+    "max-stencil": Check(_words("the interpolation has at most {limit} taps a side"), resizes.wide_stencils, _LIMIT),
+    "spatial-only": Check(_words("only height and width change"), resizes.other_axes, _NOTHING),
+    "within-gelu": Check(_words("it is a part of x (1 + erf(x / sqrt(2))) 0.5"), patterns.not_in_gelu, _NOTHING),
+    "never": Check(_words("this combination of attributes is not taken"), lambda *_: "it", _NOTHING),
 }

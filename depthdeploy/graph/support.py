@@ -12,7 +12,7 @@ from depthdeploy.core.support import Effect, FallbackLimit, OpRule, Rejection, S
 from depthdeploy.core.target import Capabilities
 from depthdeploy.errors import ModelError, UnsupportedGraph
 from depthdeploy.graph.attributes import attribute, opset_of
-from depthdeploy.graph.constraint_checks import Subject
+from depthdeploy.graph.checks.subject import Subject
 from depthdeploy.graph.constraints import broken
 from depthdeploy.graph.edit import constant, static_shape
 from depthdeploy.graph_file import read_graph
