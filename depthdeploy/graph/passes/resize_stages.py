@@ -99,10 +99,11 @@ def _products(factors: tuple[int, ...]) -> list[int]:
     return [math.prod(factors[: end + 1]) for end in range(len(factors))]
 
 
-def _preference(sizes: tuple[int, ...]) -> tuple[bool, float]:
-    """A whole last factor first, then factors that are alike."""
+def _preference(sizes: tuple[int, ...]) -> tuple[bool, int, tuple[int, ...]]:
+    """A whole last factor first, then factors that are alike, then the smallest maps."""
     last, before = sizes[-1], sizes[-2]
-    return last % before != 0 and (last - 1) % max(before - 1, 1) != 0, max(new / old for old, new in pairwise(sizes))
+    broken = last % before != 0 and (last - 1) % max(before - 1, 1) != 0
+    return broken, max(math.ceil(new / old) for old, new in pairwise(sizes)), sizes
 
 
 def _through(resizing: Resizing, sizes: list[tuple[int, ...]]) -> tuple[Resizing, ...]:
