@@ -16,6 +16,7 @@ from depthdeploy.core.recipe import Recipe
 from depthdeploy.core.request import CompileRequest
 
 if TYPE_CHECKING:
+    from depthdeploy.core.plan import Budget, Plan
     from depthdeploy.graph.inspect import FileSummary
     from depthdeploy.pipeline.outcome import Outcome
     from depthdeploy.pipeline.store import Entry
@@ -47,6 +48,23 @@ def compile(request: CompileRequest, listener: Listener | None = None) -> Outcom
     from depthdeploy.pipeline.stages import compile_network
 
     return compile_network(request, listener or Silence(), cache=cache_folder(request.cache))
+
+
+def plan(request: CompileRequest, listener: Listener | None = None, *, budget: Budget | None = None) -> Plan:
+    """What ``compile`` would do with a request, and where it would stop; nothing is compiled, downloaded or stored.
+
+    Args:
+        request: what is asked for.
+        listener: who is told when a network must be exported, which takes seconds; nobody by default.
+        budget: how long an inference may take, and on which share of the chip.
+
+    Raises:
+        UsageError: an unknown name, contradictory options, an approximation that changes nothing.
+        ModelError: the network cannot be found, built or read at this size.
+    """
+    from depthdeploy.pipeline.plan import plan_network
+
+    return plan_network(request, listener or Silence(), cache=cache_folder(request.cache), budget=budget)
 
 
 def models() -> tuple[ModelCard, ...]:

@@ -119,6 +119,13 @@ class BundleError(DepthdeployError):
     title = "Bundle"
 
 
+class LatencyError(DepthdeployError):
+    """A time that was given as a budget cannot be held, by all that is known of the chip."""
+
+    exit_code = 16
+    title = "Latency"
+
+
 #: An interrupt by the user (Ctrl-C): 128 + SIGINT, as shells have it.
 INTERRUPTED = 130
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from depthdeploy import __version__
-from depthdeploy.cli import cache, calibrations, compile, doctor, inspect, models, recipes, targets
+from depthdeploy.cli import cache, calibrations, compile, doctor, inspect, models, plan, recipes, targets
 from depthdeploy.cli.console import open_console, show_error
 from depthdeploy.errors import INTERRUPTED, DepthdeployError, StorageError, UsageError, error_classes
 
@@ -32,6 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("compile")(compile.compile_command)
+app.command("plan")(plan.plan_command)
 app.command("models")(models.models_command)
 app.command("targets")(targets.targets_command)
 app.command("calibrations")(calibrations.calibrations_command)

@@ -16,7 +16,15 @@ AS_JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
     """Print a table; every cell is literal text."""
-    table = Table(*columns, title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table = Table(
+        *columns,
+        title=title or None,
+        title_justify="left",
+        header_style="bold",
+        show_header=any(columns),
+        box=None,
+        pad_edge=False,
+    )
     for row in rows:
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
     open_console().print(table)

@@ -239,3 +239,20 @@ class NetworkPlugin(Protocol):
                 or the size is one that the network cannot take.
             ToolchainMissing: PyTorch or transformers is not installed.
         """
+
+
+@runtime_checkable
+class OutlinedNetwork(NetworkPlugin, Protocol):
+    """A network whose graph is known without its weights, so that it can be planned before anything is downloaded."""
+
+    @property
+    def outline(self) -> Path | None:
+        """The canonical graph at the card's size without its weights; ``None`` where none is packaged."""
+
+    def drawn(self, contract: InputContract) -> torch.nn.Module:
+        """The network with freshly drawn weights, ready for export at the contract's size.
+
+        Raises:
+            ModelError: the size is one that the network cannot take.
+            ToolchainMissing: PyTorch or transformers is not installed.
+        """

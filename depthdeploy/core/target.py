@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from depthdeploy.core.performance import Performance
 from depthdeploy.core.scheme import Scheme
 from depthdeploy.core.support import Effect, OpRule
 
@@ -170,3 +171,12 @@ class Target(Protocol):
 
     def settings(self, variant: str, precision: str) -> Mapping[str, str | int | float | bool]:
         """What the driver is told besides the graph."""
+
+
+@runtime_checkable
+class TimedTarget(Target, Protocol):
+    """A target whose chips' speed is known, so that ``plan`` can estimate how long an inference takes."""
+
+    @property
+    def performance(self) -> Mapping[str, Performance]:
+        """Variant -> how fast it is; variants of which nothing is published are left out."""

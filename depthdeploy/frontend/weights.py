@@ -57,7 +57,7 @@ def locate_weights(
         ModelError: there are none, or they are other ones than the card says.
         StorageError: the download cannot be stored.
     """
-    _require_consent(card, accepted_licence)
+    require_consent(card, accepted_licence)
     if given is not None:
         return _given(card, given)
     if card.weights.packaged:
@@ -65,17 +65,38 @@ def locate_weights(
     path = cache / card.weights.filename
     if path.is_file():
         return _cached(card, path)
-    if not card.weights.url:
-        raise ModelError(
-            f"The weights of {card.title} cannot be downloaded by depthdeploy. {card.notes}".strip(),
-            f"Give the file with --weights, or put it at {path}.",
-        )
+    _require_address(card, path)
     digest = downloader(card.weights.url, path, sha256=card.weights.sha256, progress=progress)
     _record(path, digest)
     return LocatedWeights(path, digest, f"downloaded from {card.weights.url}")
 
 
-def _require_consent(card: ModelCard, accepted: str | None) -> None:
+def at_hand(card: ModelCard, *, given: Path | None, cache: Path) -> None:
+    """Whether the weights are on this machine or can be downloaded; nothing is read or fetched.
+
+    Raises:
+        ModelError: they are neither.
+    """
+    if given is not None and not given.exists():
+        raise ModelError(f"There is no file {given}.", "Correct --weights, or leave it out.")
+    if given is None and not card.weights.packaged and not (cache / card.weights.filename).is_file():
+        _require_address(card, cache / card.weights.filename)
+
+
+def _require_address(card: ModelCard, path: Path) -> None:
+    if not card.weights.url:
+        raise ModelError(
+            f"The weights of {card.title} cannot be downloaded by depthdeploy. {card.notes}".strip(),
+            f"Give the file with --weights, or put it at {path}.",
+        )
+
+
+def require_consent(card: ModelCard, accepted: str | None) -> None:
+    """Weights that forbid commercial use need the user's word.
+
+    Raises:
+        LicenceError: it is missing, or names another licence.
+    """
     licence = card.licence
     if licence.commercial or accepted == licence.spdx:
         return

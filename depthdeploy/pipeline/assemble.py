@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from depthdeploy import __version__
 from depthdeploy.core.machine import cpu_flags, cpu_name
 from depthdeploy.core.metrics import Evaluation, Evidence, MetricKind
-from depthdeploy.core.model import CompiledArtifact, LegalModel, QuantizedModel
+from depthdeploy.core.model import CompiledArtifact, QuantizedModel
 from depthdeploy.core.report import (
     REPORT_SCHEMA,
     KernelCheck,
@@ -21,6 +21,7 @@ from depthdeploy.core.request import CompileRequest
 from depthdeploy.pipeline import scoring
 from depthdeploy.pipeline.approach import Approach
 from depthdeploy.pipeline.destination import Destination
+from depthdeploy.pipeline.legal_record import legalization
 from depthdeploy.pipeline.model_stages import Network, versions_of
 from depthdeploy.pipeline.photographs import Photographs
 from depthdeploy.pipeline.quantize_stages import scheme_of
@@ -71,7 +72,9 @@ def assemble(run: Run, inputs: Inputs, *, made: Made, goal: Destination) -> Repo
     """Everything about one network on one target."""
     request, network, photographs = inputs.request, inputs.network, inputs.photographs
     emulated, evaluated, artifact = made.emulated, made.evaluated, made.artifact
-    legal = legalization(made.quantized.legal, goal)
+    quantized = made.quantized.legal
+    opset = quantized.handover or quantized.model.opset
+    legal = legalization(quantized, goal.target.capabilities, opset=opset)
     conceded = (*_approximations(made), *_fallbacks(legal), *_conceded(photographs, made.quantized))
     for remark in (*conceded, *emulated.remarks, *evaluated.remarks):
         run.remark(remark)
@@ -105,22 +108,6 @@ def assemble(run: Run, inputs: Inputs, *, made: Made, goal: Destination) -> Repo
         versions={**versions_of("depthdeploy", "onnx", "onnxruntime", "torch", "transformers"), **artifact.versions},
         machine=f"{cpu_name()}, {_instructions()}",
         legalization=legal,
-    )
-
-
-def legalization(legal: LegalModel, goal: Destination) -> LegalizationRecord:
-    """How a graph was made legal, in the report's words."""
-    support = legal.support
-    return LegalizationRecord(
-        nodes=support.nodes,
-        rewrites=legal.rewrites,
-        approximations=legal.approximations,
-        opset=legal.handover or legal.model.opset,
-        host=goal.target.capabilities.host,
-        fallback_nodes=support.fallback_nodes,
-        fallback_macs=support.fallback_macs,
-        fallbacks=tuple(str(one) for one in support.fallbacks),
-        slow=tuple(str(one) for one in support.slow),
     )
 
 

@@ -142,8 +142,13 @@ def _describe_export(exported: Exported) -> tuple[int, str]:
     return exported.model.path.stat().st_size, f"{exported.model.input}, opset {exported.model.opset}; {how}"
 
 
-def _contract(card: ModelCard, request: CompileRequest) -> InputContract:
-    """The card's contract with the size and the resize rule that were asked for."""
+def contract_of(card: ModelCard, request: CompileRequest) -> InputContract:
+    """The card's contract with the size and the resize rule that were asked for.
+
+    Raises:
+        UsageError: an option would change what the network was trained on.
+        ModelError: the network cannot take the size.
+    """
     said = {name for name in InputOptions.__dataclass_fields__ if getattr(request.input, name) is not None}
     fixed = said - {"resize", "interpolation"}
     if fixed:
@@ -168,7 +173,7 @@ def _contract(card: ModelCard, request: CompileRequest) -> InputContract:
 def _export_card(run: Run, request: CompileRequest, photographs: Photographs, *, cache: Path) -> Exported:
     plugin = registry.models[request.model or DEFAULT_MODEL]
     card = plugin.card
-    contract = _contract(card, request)
+    contract = contract_of(card, request)
     progress = run.listener.started("weights", "")
     located = locate_weights(
         card,

@@ -87,6 +87,11 @@ def build(card: ModelCard, weights: Path, contract: InputContract) -> nn.Module:
     return sized(network, contract)
 
 
+def drawn(card: ModelCard, contract: InputContract) -> nn.Module:
+    """The network with freshly drawn weights, for one size."""
+    return sized(architecture(card), contract)
+
+
 def sized(network: DepthAnythingForDepthEstimation, contract: InputContract) -> Depth:
     """The network for one size: its position embedding is interpolated here, once."""
     rows, columns = contract.height // _PATCH, contract.width // _PATCH

@@ -91,6 +91,11 @@ def build(card: ModelCard, weights: Path, contract: InputContract) -> nn.Module:
     return sized(network, contract)
 
 
+def drawn(card: ModelCard, contract: InputContract) -> nn.Module:
+    """The network with freshly drawn weights, for one size."""
+    return sized(architecture(card), contract)
+
+
 def sized(network: DPTForDepthEstimation, contract: InputContract) -> Depth:
     """The network for one size: position embedding and patch grid are fixed here.
 

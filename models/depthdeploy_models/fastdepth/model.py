@@ -21,6 +21,9 @@ _STRIDES: Final = (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 _DECODERS: Final = (1, 2, 3, 4, 5)
 #: Decoder -> the encoder's layer that is added to what it gives.
 _SKIPS: Final = {2: 5, 3: 3, 4: 1}
+#: Output channels of the released network (mobilenet-nnconv5dw-skipadd-pruned).
+_PRUNED: Final = (16, 56, 88, 120, 144, 256, 408, 376, 272, 288, 296, 328, 480, 512)
+_PRUNED_DECODER: Final = (200, 256, 120, 56, 16)
 
 
 def _unit(channels: int, out: int, *, kernel: int, stride: int = 1, depthwise: bool = False) -> list[nn.Module]:
@@ -93,6 +96,13 @@ def build(card: ModelCard, weights: Path, contract: InputContract) -> nn.Module:
         network = MobileNetSkipAdd(_widths(state, weights))
     load_strictly(network, state, source=weights)
     return network
+
+
+def drawn(_card: ModelCard, _contract: InputContract) -> nn.Module:
+    """The network with the released one's widths and freshly drawn weights; it takes any legal size."""
+    widths = {f"conv{number}": width for number, width in enumerate(_PRUNED)}
+    widths |= {f"decode_conv{number}": width for number, width in zip(_DECODERS, _PRUNED_DECODER, strict=True)}
+    return MobileNetSkipAdd(widths)
 
 
 def _widths(state: Mapping[str, torch.Tensor], weights: Path) -> dict[str, int]:

@@ -21,3 +21,8 @@ def build(card: ModelCard, weights: Path, contract: InputContract) -> torch.nn.M
         network = architecture()
     load_strictly(network, read_state_dict(weights), source=weights)
     return network
+
+
+def drawn(_card: ModelCard, _contract: InputContract) -> torch.nn.Module:
+    """The network with freshly drawn weights; it takes any legal size."""
+    return architecture()

@@ -1,0 +1,201 @@
+"""The plan for one target: its rewrites and refusals, memory, quantizer, photographs, toolchain and estimates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import onnx_ir as ir
+
+from depthdeploy.core.latency import LatencyEstimate, Verdict
+from depthdeploy.core.plan import (
+    Blocker,
+    Budget,
+    CalibrationPlan,
+    MemoryPlan,
+    OperatorRow,
+    QuantizationPlan,
+    TargetPlan,
+    ToolchainPlan,
+)
+from depthdeploy.core.recipe import Recipe
+from depthdeploy.core.support import Allowances, Rejection, Support
+from depthdeploy.core.target import TimedTarget
+from depthdeploy.errors import LatencyError, ToolchainMissing
+from depthdeploy.estimate import estimate
+from depthdeploy.graph.handover import lowered
+from depthdeploy.graph.legalize import make_legal
+from depthdeploy.graph.memory import constants_of, largest_live_set
+from depthdeploy.graph.support import refusal
+from depthdeploy.pipeline.destination import Destination
+from depthdeploy.pipeline.legal_record import legalization
+from depthdeploy.pipeline.photographs import Photographs
+from depthdeploy.pipeline.plan_network import Blueprint, blocker, graph_size
+from depthdeploy.pipeline.plan_time import compile_time
+
+#: Bytes of a value.
+_BYTES = {"int8": 1, "int16": 2, "fp16": 2, "fp32": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the plans of all targets share.
+
+    Attributes:
+        recipe: how a quantized target would be quantized.
+        photographs: what would calibrate and evaluate; ``None`` when they cannot be had here.
+        calibration: what was asked to calibrate, for the plan's words.
+        allowances: of the request.
+        budget: of the request; ``None`` without one.
+    """
+
+    recipe: Recipe
+    photographs: Photographs | None
+    calibration: str
+    allowances: Allowances
+    budget: Budget | None
+
+
+def plan_target(blueprint: Blueprint, goal: Destination, terms: Terms) -> TargetPlan:
+    """The plan for one target; the blueprint's graph is left as it is.
+
+    Raises:
+        UsageError: an approximation is unknown or changes nothing in this network.
+    """
+    graph = blueprint.graph.clone()
+    made = make_legal(graph, goal.target, goal.variant.name, terms.allowances)
+    able = goal.target.capabilities
+    given = lowered(graph, able.opsets(goal.variant.name)[1]).graph
+    toolchain = _toolchain(goal)
+    latency, budget = _latency(graph, goal, terms.budget), None
+    if latency is not None and terms.budget is not None and terms.budget.ms is not None:
+        budget = latency.fits(terms.budget.ms)
+    blockers = [*_graph_blockers(made.support, goal, terms), *_toolchain_blockers(toolchain, goal)]
+    if budget is not None and latency is not None and budget.verdict is Verdict.MISSED:
+        blockers.append(_too_slow(latency, budget.budget_ms, goal))
+    return TargetPlan(
+        target=goal.name,
+        variant=goal.variant.name,
+        title=goal.variant.title,
+        precision=goal.precision,
+        operators=_operators(blueprint, given, made.support),
+        stages=(blueprint.network.size, graph_size("legalize", graph)),
+        legal=legalization(made, able, opset=made.handover),
+        refusals=made.support.rejections,
+        uncertain=sum(one.uncertain for one in _said(made.support)),
+        memory=_memory(graph, goal.precision),
+        quantization=_quantization(goal, terms.recipe),
+        calibration=_calibration(goal, terms),
+        toolchain=toolchain,
+        latency=latency,
+        budget=budget,
+        seconds=compile_time(blueprint.graph, goal, terms.recipe, terms.photographs),
+        blockers=tuple(blockers),
+    )
+
+
+def _said(support: Support) -> tuple[Rejection, ...]:
+    return (*support.rejections, *support.fallbacks, *support.slow)
+
+
+def _graph_blockers(support: Support, goal: Destination, terms: Terms) -> list[Blocker]:
+    error = refusal(support, goal.target.capabilities, terms.allowances.fallback)
+    return [] if error is None else [blocker("legalize", error)]
+
+
+def _operators(blueprint: Blueprint, given: ir.Model, support: Support) -> tuple[OperatorRow, ...]:
+    """Nodes of the graph as the compiler is given it, by operator and by what becomes of them."""
+    before, after = blueprint.network.operators, Counter(node.op_type for node in given.graph.all_nodes())
+    kinds = {node.name: node.op_type for node in given.graph.all_nodes()}
+    refused, hosted, slow = (
+        Counter(kinds[name] for name in {one.node for one in said} if name in kinds)
+        for said in (support.rejections, support.fallbacks, support.slow)
+    )
+    names = sorted({*before, *after}, key=lambda name: (-after[name], -before.get(name, 0), name))
+    return tuple(
+        OperatorRow(name, before.get(name, 0), after[name], refused[name], hosted[name], slow[name]) for name in names
+    )
+
+
+def _memory(graph: ir.Model, precision: str) -> MemoryPlan | None:
+    live = largest_live_set(graph)
+    if live is None:
+        return None
+    size = _BYTES[precision]
+    return MemoryPlan(constants_of(graph) * size, live.values * size, live.node)
+
+
+def _quantization(goal: Destination, recipe: Recipe) -> QuantizationPlan:
+    able, scheme = goal.target.capabilities, goal.scheme
+    if scheme is None:
+        return QuantizationPlan(f"nobody: {goal.precision}", "", "", "", "", "float onnx")
+    steps = ", ".join(step.algorithm for step in (*recipe.prepare, *recipe.refine)) or "no algorithm besides"
+    return QuantizationPlan(
+        quantizer=able.quantizer,
+        scheme=scheme.name,
+        weights=str(scheme.weights),
+        activations=str(scheme.activations),
+        recipe=f"{recipe.name}: {recipe.observer} ranges; {steps}",
+        handover=able.handover.value,
+    )
+
+
+def _calibration(goal: Destination, terms: Terms) -> CalibrationPlan | None:
+    if goal.scheme is None:
+        return None
+    advice = goal.target.capabilities.calibration
+    found = None if terms.photographs is None else len(terms.photographs.calibration.selection.photos)
+    return CalibrationPlan(
+        dataset=terms.calibration,
+        images=found,
+        recipe=terms.recipe.images,
+        vendor=advice.minimum,
+        typical=advice.typical,
+        source=advice.source,
+        verdict=_enough(found, terms.recipe.images, advice.minimum),
+    )
+
+
+def _enough(found: int | None, recipe: int, vendor: int) -> str:
+    if found is None:
+        return "not known: the photographs cannot be opened here"
+    if found < recipe:
+        return f"fewer than the recipe's {recipe:,}"
+    return "enough" if found >= vendor else f"enough for us, fewer than the {vendor:,} of the vendor's own tuning"
+
+
+def _toolchain(goal: Destination) -> ToolchainPlan:
+    able = goal.target.capabilities
+    try:
+        found = version(able.sdk) if able.sdk else ""
+    except PackageNotFoundError:
+        found = ""
+    return ToolchainPlan(able.sdk, found, bool(able.driver), able.install)
+
+
+def _toolchain_blockers(toolchain: ToolchainPlan, goal: Destination) -> list[Blocker]:
+    if toolchain.present:
+        return []
+    title = goal.target.capabilities.title
+    what = f"{toolchain.sdk} is not installed." if toolchain.driver else f"This version does not drive {title}'s SDK."
+    remedy = toolchain.install if toolchain.driver else "Compile by hand what `depthdeploy compile` hands over."
+    return [blocker("compile", ToolchainMissing(what, remedy))]
+
+
+def _latency(graph: ir.Model, goal: Destination, budget: Budget | None) -> LatencyEstimate | None:
+    """The estimate, where the chip's performance is known at this precision and every shape is static."""
+    known = goal.target.performance if isinstance(goal.target, TimedTarget) else {}
+    performance = known.get(goal.variant.name)
+    if performance is None or goal.precision not in performance.peaks or largest_live_set(graph) is None:
+        return None
+    return estimate(graph, performance, goal.precision, concurrent=budget.concurrent if budget else 1.0)
+
+
+def _too_slow(latency: LatencyEstimate, budget_ms: float, goal: Destination) -> Blocker:
+    error = LatencyError(
+        f"An inference on {goal} is estimated at {latency.ms:.3g} ms ({latency.lower_ms:.3g} to "
+        f"{latency.upper_ms:.3g}), and {budget_ms:g} ms are allowed.",
+        "Try a smaller --size, a lower --precision, or a faster chip.",
+    )
+    return blocker("latency", error)
