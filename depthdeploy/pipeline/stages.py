@@ -22,6 +22,7 @@ from depthdeploy.pipeline import target_stages as target
 from depthdeploy.pipeline.approach import approach_of
 from depthdeploy.pipeline.assemble import Inputs, Made, assemble
 from depthdeploy.pipeline.destination import Destination, resolve
+from depthdeploy.pipeline.handover import hand_over, not_driven
 from depthdeploy.pipeline.limits import over_the_limit
 from depthdeploy.pipeline.outcome import Outcome, TargetResult
 from depthdeploy.pipeline.photographs import choose
@@ -100,7 +101,8 @@ def _compile_for(run: Run, inputs: Inputs, goal: Destination) -> TargetResult:
         emulated = target.emulate(run, network, quantized, photographs)
     if not _reaches(request, "compile"):
         return nothing
-    artifact = target.compile(run, quantized, goal)
+    driven = bool(goal.target.capabilities.driver)
+    artifact = target.compile(run, quantized, goal) if driven else hand_over(run, legal, quantized, goal)
     if not _reaches(request, "evaluate"):
         return replace(nothing, folder=artifact.folder)
     evaluated = target.evaluate(run, network, artifact, goal, photographs)
@@ -108,7 +110,9 @@ def _compile_for(run: Run, inputs: Inputs, goal: Destination) -> TargetResult:
     report = assemble(run, inputs, made=made, goal=goal)
     folder = request.out / place(network, goal)
     publish(report, made, folder)
-    error = over_the_limit(report.evaluations, request.max_drop, str(goal))
+    error: DepthdeployError | None = over_the_limit(report.evaluations, request.max_drop, str(goal))
+    if error is None and not driven:
+        error = not_driven(goal, folder, artifact)
     if error is not None:
         run.listener.failed(str(goal), error)
     return TargetResult(str(goal), folder, report, error, quantized.findings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from depthdeploy.evaluation.scoring import Candidate
 from depthdeploy.graph.legalize import legalize as make_legal
 from depthdeploy.pipeline import scoring
 from depthdeploy.pipeline.destination import Destination
+from depthdeploy.pipeline.handover import in_opset
 from depthdeploy.pipeline.model_stages import Network, versions_of
 from depthdeploy.pipeline.photographs import Photographs, tensors
 from depthdeploy.pipeline.reference import Reference
@@ -178,7 +179,11 @@ def compile(run: Run, quantized: QuantizedModel, goal: Destination) -> CompiledA
     def make(folder: Path, _: Progress) -> CompiledArtifact:
         place = folder / "artifact"
         place.mkdir()
-        return compile_artifact(quantized, goal.target, folder=place, jobs=run.store.root.parent / "jobs")
+        newest = able.opsets(goal.variant.name)[1]
+        given = quantized
+        if quantized.model.opset > newest:
+            given = replace(quantized, model=in_opset(quantized.model, newest, folder / "handover.onnx"))
+        return compile_artifact(given, goal.target, folder=place, jobs=run.store.root.parent / "jobs")
 
     def describe(artifact: CompiledArtifact) -> tuple[int, str]:
         made_by = ", ".join(f"{package} {found}" for package, found in artifact.versions.items())
