@@ -39,6 +39,9 @@ class _UnmaskedRows:
 #: Where the definition stands while it is inlined.
 _LOCAL: Final = "depthdeploy.definition"
 
+#: The mask and the lengths without padding: where they are constant, what is made of them is computed now.
+_SETTINGS: Final = (3, 6)
+
 #: What the definition says of unknown shapes and optional masks is known here, and goes.
 _SIMPLIFIED: Final[Sequence[GraphPass]] = (
     Inlining(),
@@ -67,10 +70,15 @@ class AttentionDecomposition:
         """Rewrite in place; whether anything was changed."""
         changed = False
         for node in main_nodes(model, "Attention"):
-            if all(value is None or (static_shape(value) is not None and value.dtype) for value in node.inputs):
+            if all(value is None or _known(value) for value in node.inputs):
                 _splice(model, node, _inlined(model, node))
                 changed = True
         return changed
+
+
+def _known(value: ir.Value) -> bool:
+    """Whether shape and type are; constants of bfloat16 are not, to the engine that computes them."""
+    return static_shape(value) is not None and value.dtype not in (None, ir.DataType.BFLOAT16)
 
 
 def _inlined(model: ir.Model, node: ir.Node) -> ir.Model:
@@ -79,7 +87,7 @@ def _inlined(model: ir.Model, node: ir.Node) -> ir.Model:
     inputs, constants = [], []
     for index, value in enumerate(node.inputs):
         call.input[index] = "" if value is None else f"i{index}"
-        array = constant(value)
+        array = constant(value) if index in _SETTINGS else None
         if array is not None:
             constants.append(onnx.numpy_helper.from_array(array, f"i{index}"))
         elif value is not None:
