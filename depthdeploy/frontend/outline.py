@@ -49,6 +49,8 @@ def read_outline(path: Path) -> ir.Model:
         proto = onnx.ModelProto.FromString(gzip.decompress(path.read_bytes()))
     except (OSError, EOFError, DecodeError) as cause:
         raise ModelError(f"The outline {path} cannot be read: {cause}.", "Reinstall the model's plug-in.") from cause
+    if not proto.graph.node:
+        raise ModelError(f"The outline {path} cannot be read: it is empty.", "Reinstall the model's plug-in.")
     model: ir.Model = ir.from_proto(proto)
     for number, value in enumerate(model.graph.initializers.values()):
         if isinstance(value.const_value, ir.ExternalTensor):
