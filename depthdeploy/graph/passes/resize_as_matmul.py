@@ -10,6 +10,7 @@ import onnx_ir as ir
 from depthdeploy.graph.replacement import Replacement
 from depthdeploy.graph.resize import Interpolation, Resizing
 from depthdeploy.graph.resize_node import resizes
+from depthdeploy.interpolation import Axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,14 @@ class ResizeAsMatMul:
         largest: the longest side, of the input or of the result, that is still rewritten.
         interpolations: those that are rewritten.
         rules: the rules of coordinates that are rewritten; all of them when empty.
+        spare_whole: whether a resize stays that grows every side by a whole factor, ``(out - 1) / (in - 1)`` between
+            aligned corners: chips that know a rule know it for those.
     """
 
     largest: int
     interpolations: tuple[Interpolation, ...] = ("linear", "cubic")
     rules: tuple[str, ...] = ()
+    spare_whole: bool = False
     name: str = "resize-as-matmul"
 
     def __call__(self, model: ir.Model) -> bool:
@@ -51,7 +55,13 @@ class ResizeAsMatMul:
             and max(resizing.axes[index].size for index in changing) <= self.largest
             and max(resizing.axes[index].resized for index in changing) <= self.largest
             and resizing.is_definite
+            and not (self.spare_whole and all(_grows_by_whole(resizing.axes[index]) for index in changing))
         )
+
+
+def _grows_by_whole(axis: Axis) -> bool:
+    corners = axis.coordinates == "align_corners" and axis.size > 1
+    return (axis.resized - corners) % (axis.size - corners) == 0
 
 
 def _rewrite(parts: Replacement, value: ir.Value, resizing: Resizing) -> None:

@@ -102,3 +102,19 @@ def test_what_a_crop_takes_from_beyond_the_image_is_no_product() -> None:
         )
     )
     assert not ResizeAsMatMul(64)(model)
+
+
+@pytest.mark.parametrize(
+    ("rule", "after", "stays"),
+    [
+        ("half_pixel", "1,2,10,21", True),
+        ("half_pixel", "1,2,10,20", False),
+        ("align_corners", "1,2,9,19", True),
+        ("align_corners", "1,2,10,14", False),
+        ("asymmetric", "1,2,5,14", True),
+    ],
+)
+def test_whole_factors_are_spared_where_that_is_asked_for(rule: str, after: str, stays: bool) -> None:
+    spare = ResizeAsMatMul(64, spare_whole=True)
+    model = rewritten(f'mode="linear", coordinate_transformation_mode="{rule}"', "1,2,5,7", after, spare)
+    assert (model.graph[0].op_type == "Resize") is stays
