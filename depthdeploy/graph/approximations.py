@@ -6,10 +6,15 @@ from collections.abc import Iterable
 
 from depthdeploy.core.target import ApproximatePass
 from depthdeploy.errors import UsageError
+from depthdeploy.graph.passes.gelu_tanh import GeluTanh
 from depthdeploy.graph.passes.resize_approximation import ResizeApproximation
 
 #: Every approximation there is, for all targets. None is ever applied unasked.
-APPROXIMATIONS: tuple[ApproximatePass, ...] = (ResizeApproximation("asymmetric"), ResizeApproximation("half_pixel"))
+APPROXIMATIONS: tuple[ApproximatePass, ...] = (
+    ResizeApproximation("asymmetric"),
+    ResizeApproximation("half_pixel"),
+    GeluTanh(),
+)
 
 
 def chosen(options: Iterable[str]) -> tuple[ApproximatePass, ...]:
