@@ -126,13 +126,12 @@ def test_the_law(name: str, guard: bool) -> None:
     data=st.data(),
     epsilon=st.sampled_from([1e-12, 1e-6, 1e-5, 1e-3]),
     bias=st.booleans(),
-    guard=st.booleans(),
-    half_sums=st.booleans(),
+    rule=st.builds(
+        LayerNormDecomposition, st.booleans(), st.sampled_from([8.0, 127.0, 3000.0, 65504.0]), st.booleans()
+    ),
 )
 def test_any_axis_epsilon_and_factors(
-    shape: tuple[int, ...], data: st.DataObject, epsilon: float, bias: bool, guard: bool, half_sums: bool
+    shape: tuple[int, ...], data: st.DataObject, epsilon: float, bias: bool, rule: LayerNormDecomposition
 ) -> None:
     axis = data.draw(st.integers(1 - len(shape), len(shape) - 1).filter(lambda one: one != 0))
-    max_abs = data.draw(st.sampled_from([8.0, 127.0, 3000.0, 65504.0]))
-    rule = LayerNormDecomposition(guard_fp16=guard, max_abs=max_abs, half_sums=half_sums)
     decomposed(graph(shape, axis, epsilon, bias), rule)

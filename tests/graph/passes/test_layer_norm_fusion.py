@@ -76,7 +76,8 @@ OTHERS = {
 def spelled(parts: tuple[str, ...]) -> onnx.ModelProto:
     return build(
         """g (float[1,6,8] image) => (float[1,6,8] depth)
-        <float[8] w_gain, float[8] shift, float[1,1,8] wide_gain, float epsilon = {0.00001}, float[1] epsilons = {0.001},
+        <float[8] w_gain, float[8] shift, float[1,1,8] wide_gain, float epsilon = {0.00001},
+         float[1] epsilons = {0.001},
          float one = {1}, float two = {2}, float[1] twos = {2}, float three = {3}, float half = {0.5},
          float minus_half = {-0.5}, float width = {8}, float share = {0.125}, float[1] tiny = {0.003},
          int64[1] last = {-1}, int64[1] first = {1}, int64[1] second = {2}>
@@ -174,7 +175,7 @@ def test_casts_to_float32_around_half_activations_are_the_operators_own() -> Non
     proto = onnx.parser.parse_model(
         """<ir_version: 10, opset_import: ["" : 18]>
         g (float16[1,4,8] image) => (float16[1,4,8] depth)
-        <float16[8] gain = {1, 2, 3, 4, 5, 6, 7, 8}>
+        <float16[8] gain = {15360, 15361, 15362, 15363, 15364, 15365, 15366, 15367}>
         { depth = LayerNormalization (image, gain) }"""
     )
     model = ir.from_proto(proto)
