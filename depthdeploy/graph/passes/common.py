@@ -29,6 +29,8 @@ class ConstantLifting:
         """Rewrite in place; whether anything was changed."""
         freed = common.RemoveInitializersFromInputsPass()(model).modified
         lifted = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model).modified
+        if freed or lifted:  # before IR version 4 every initializer had to be an input
+            model.ir_version = max(model.ir_version, 4)
         return bool(freed or lifted)
 
 
@@ -53,23 +55,42 @@ class DeadCodeElimination:
 
     def __call__(self, model: ir.Model) -> bool:
         """Rewrite in place; whether anything was changed."""
-        before = (len(model.graph), len(model.graph.initializers), len(model.opset_imports))
+        before = _inventory(model)
         common.RemoveUnusedNodesPass()(model)
         common.RemoveUnusedOpsetsPass()(model)
-        return before != (len(model.graph), len(model.graph.initializers), len(model.opset_imports))
+        return before != _inventory(model)
+
+
+def _inventory(model: ir.Model) -> tuple[object, ...]:
+    """What the removal of unused things can change: also trailing inputs that are left out, and unread outputs."""
+    nodes = tuple(
+        (len(node.inputs), tuple(value.name for value in node.outputs), "training_mode" in node.attributes)
+        for node in model.graph.all_nodes()
+    )
+    return nodes, tuple(model.graph.initializers), tuple(model.opset_imports)
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """Every node and value has a name of its own; those that have one keep it."""
+    """Every node and value has a name of its own; those that have one keep it, and outputs left out stay so."""
 
     name: str = "naming"
 
     def __call__(self, model: ir.Model) -> bool:
         """Rewrite in place; whether anything was changed."""
-        named = False
+        before = _names(model)
+        absent = [value for node in model.graph.all_nodes() for value in node.outputs if not value.name]
+        absent = [value for value in absent if not value.uses() and not value.is_graph_output()]
         for node in model.graph.all_nodes():
             if not node.name:  # NameFixPass would say node_17: the value's name says more and survives other edits
-                node.name = node.outputs[0].name or node.op_type
-                named = True
-        return bool(common.NameFixPass()(model).modified) or named
+                node.name = next((value.name for value in node.outputs if value.name), node.op_type)
+        common.NameFixPass()(model)
+        for value in absent:  # an output without a name is one that the node does not give
+            value.name = ""
+        return before != _names(model)
+
+
+def _names(model: ir.Model) -> tuple[object, ...]:
+    values = [value.name for value in (*model.graph.inputs, *model.graph.initializers.values())]
+    nodes = [(node.name, *(value.name for value in node.outputs)) for node in model.graph.all_nodes()]
+    return values, nodes

@@ -16,8 +16,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as refused
 
 from depthdeploy.graph.edit import add_initializer, constant, main_nodes, static_shape
 
-#: Weights stored as integers stay so; what is drawn at random is not a constant.
-_KEPT = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Constant", "RandomNormal",
+#: Weights stored as integers stay so; what is drawn at random is not a constant, nor is what a training dropout leaves.
+_KEPT = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Constant", "Dropout", "RandomNormal",
                    "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})  # fmt: skip
 
 #: Bytes of a result that is always kept: shapes, tables, an attention mask over two thousand tokens.
@@ -97,6 +97,7 @@ _REFUSALS: Final[tuple[type[Exception], ...]] = (
     refused.InvalidGraph,
     refused.NotImplemented,
     refused.RuntimeException,
+    RuntimeError,  # of its Python half: a result of bfloat16 has no numpy type
 )
 
 #: Operators whose result may be known though an input is not constant.
@@ -141,6 +142,7 @@ def _run(
 
 def _replace(model: ir.Model, node: ir.Node, results: Sequence[NDArray[np.generic]]) -> None:
     graph = node.graph
+    model.ir_version = max(model.ir_version, 4)  # before, every initializer had to be an input
     named = [value for value in node.outputs if value.name]
     for value, array in zip(named, results, strict=True):
         name, value.name = value.name, None
