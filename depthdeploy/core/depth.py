@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from depthdeploy.core.host_tail import HostTail
+
 
 class ColorOrder(Enum):
     """The order of an image's channels."""
@@ -37,11 +39,28 @@ class Interpolation(Enum):
     BICUBIC = "bicubic"
 
 
+class InputForm(Enum):
+    """What the numbers of an input tensor are, and with it who normalises."""
+
+    NORMALIZED = "normalized"
+    """float32, normalised by whoever feeds the network."""
+    RAW = "raw"
+    """float32, whole numbers in 0..255: the network normalises its pixels itself."""
+    UINT8 = "uint8"
+    """uint8, as a camera gives it: the network normalises its pixels itself."""
+
+    @property
+    def dtype(self) -> str:
+        """Numpy's name of the element type."""
+        return "uint8" if self is InputForm.UINT8 else "float32"
+
+
 @dataclass(frozen=True, slots=True)
 class InputContract:
     """How an RGB photograph in 0..255 becomes the network's input tensor.
 
-    ``tensor = (pixel / 255 * scale - mean) / std`` per channel, in ``color`` order, float32.
+    ``tensor = (pixel / 255 * scale - mean) / std`` per channel, in ``color`` order, float32; in the other forms the
+    tensor holds the pixels themselves and the network applies the same formula inside.
 
     Attributes:
         height: rows of the input, a multiple of ``multiple``.
@@ -54,6 +73,7 @@ class InputContract:
         resize: how the aspect ratio is handled.
         interpolation: how pixels are resampled.
         multiple: the sides are multiples of this (32 for MiDaS, 14 for Depth Anything).
+        form: what the tensor's numbers are.
     """
 
     height: int
@@ -66,6 +86,7 @@ class InputContract:
     resize: ResizeRule = ResizeRule.SQUASH
     interpolation: Interpolation = Interpolation.BICUBIC
     multiple: int = 1
+    form: InputForm = InputForm.NORMALIZED
 
     def __post_init__(self) -> None:
         if self.height <= 0 or self.width <= 0:
@@ -83,6 +104,19 @@ class InputContract:
         if self.layout is Layout.NCHW:
             return (1, 3, self.height, self.width)
         return (1, self.height, self.width, 3)
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The pixel values that come nearest to the mean colour, in ``color`` order: what padding fills with."""
+        values = [min(255, max(0, round(mean * 255 / self.scale))) for mean in self.mean]
+        return values[0], values[1], values[2]
+
+    def recolored(self, color: ColorOrder) -> "InputContract":
+        """The same normalisation of the same photograph with its channels in another order."""
+        if color is self.color:
+            return self
+        mean, std = self.mean, self.std
+        return replace(self, color=color, mean=(mean[2], mean[1], mean[0]), std=(std[2], std[1], std[0]))
 
     def sized(self, height: int, width: int) -> "InputContract":
         """The same contract for another size.
@@ -129,11 +163,13 @@ class DepthContract:
         near: the nearest depth in metres that the network was trained on; metric kinds only.
         far: the farthest depth in metres that the network was trained on; metric kinds only. Evaluation clips to the
             data set's range, not to these.
+        tail: what the host computes from the accelerator's output to get there; ``None`` where the network gives it.
     """
 
     kind: DepthKind
     near: float | None = None
     far: float | None = None
+    tail: HostTail | None = None
 
     def __post_init__(self) -> None:
         if (self.near is None) != (self.far is None):

@@ -18,6 +18,7 @@ from depthdeploy.quantization import topology
 from depthdeploy.quantization.distance import layers_behind
 from depthdeploy.quantization.observers import Extremes, MinMax, Observer, UsualMinMax
 from depthdeploy.quantization.outlets import Outlets
+from depthdeploy.quantization.pixels import pixel_ranges
 from depthdeploy.quantization.side_by_side import in_order
 from depthdeploy.quantization.taps import Sample, Taps, tapped
 
@@ -106,6 +107,9 @@ def observe(
             f"{seen} photographs were read where {images} were announced.", "Calibrate with at least one photograph."
         )
     ranges = {name: TensorRange(name, *state.range(), seen) for name, state in states.items()}
+    for name, (low, high) in pixel_ranges(model).items():
+        if name in ranges:
+            ranges[name] = TensorRange(name, low, high, seen)
     level = [name for name, span in spans.items() if span.range()[0] == span.range()[1]]
     ended = any(rule.name != observer.name for rule in rules.values())
     name = f"{observer.name}, usual-minmax at the output" if ended else observer.name
