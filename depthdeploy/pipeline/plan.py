@@ -43,4 +43,4 @@ def plan_network(request: CompileRequest, listener: Listener, *, cache: Path, bu
         blockers.append(blocker("calibrate", error))
     terms = Terms(recipe, photographs, request.calibration, request.allowances, budget)
     targets = tuple(plan_target(network, goal, terms) for goal in destinations)
-    return Plan(PLAN_SCHEMA, __version__, network.network, targets, (*network.blockers, *blockers))
+    return Plan(PLAN_SCHEMA, __version__, network.network, targets, (*blockers, *network.blockers))

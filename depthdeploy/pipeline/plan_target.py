@@ -68,12 +68,14 @@ def plan_target(blueprint: Blueprint, goal: Destination, terms: Terms) -> Target
     able = goal.target.capabilities
     given = lowered(graph, able.opsets(goal.variant.name)[1]).graph
     toolchain = _toolchain(goal)
-    latency, budget = _latency(graph, goal, terms.budget), None
-    if latency is not None and terms.budget is not None and terms.budget.ms is not None:
-        budget = latency.fits(terms.budget.ms)
-    blockers = [*_graph_blockers(made.support, goal, terms), *_toolchain_blockers(toolchain, goal)]
-    if budget is not None and latency is not None and budget.verdict is Verdict.MISSED:
-        blockers.append(_too_slow(latency, budget.budget_ms, goal))
+    latency = _latency(graph, goal, terms.budget)
+    budget_ms = terms.budget.ms if terms.budget is not None else None
+    budget = latency.fits(budget_ms) if latency is not None and budget_ms is not None else None
+    blockers = (
+        *_graph_blockers(made.support, goal, terms),
+        *_toolchain_blockers(toolchain, goal),
+        *_budget_blockers(latency, budget_ms, goal),
+    )
     return TargetPlan(
         target=goal.name,
         variant=goal.variant.name,
@@ -91,7 +93,7 @@ def plan_target(blueprint: Blueprint, goal: Destination, terms: Terms) -> Target
         latency=latency,
         budget=budget,
         seconds=compile_time(blueprint.graph, goal, terms.recipe, terms.photographs),
-        blockers=tuple(blockers),
+        blockers=blockers,
     )
 
 
@@ -192,10 +194,18 @@ def _latency(graph: ir.Model, goal: Destination, budget: Budget | None) -> Laten
     return estimate(graph, performance, goal.precision, concurrent=budget.concurrent if budget else 1.0)
 
 
-def _too_slow(latency: LatencyEstimate, budget_ms: float, goal: Destination) -> Blocker:
+def _budget_blockers(latency: LatencyEstimate | None, budget_ms: float | None, goal: Destination) -> list[Blocker]:
+    """A time that is not held by any end of the interval, or of which nothing can be said."""
+    if budget_ms is None:
+        return []
+    if latency is None:
+        what = f"Nothing is known of the speed of {goal}, so that {budget_ms:g} ms cannot be judged."
+        return [blocker("latency", LatencyError(what, "Leave --budget-ms out, or measure on the chip."))]
+    if latency.fits(budget_ms).verdict is not Verdict.MISSED:
+        return []
     error = LatencyError(
         f"An inference on {goal} is estimated at {latency.ms:.3g} ms ({latency.lower_ms:.3g} to "
         f"{latency.upper_ms:.3g}), and {budget_ms:g} ms are allowed.",
         "Try a smaller --size, a lower --precision, or a faster chip.",
     )
-    return blocker("latency", error)
+    return [blocker("latency", error)]
