@@ -25,7 +25,8 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 #: What the released MiDaS file looks like: the normalisation stands in the graph.
 NORMALISES_INSIDE = """
     inside (float[1,3,16,16] image) => (float[1,1,16,16] depth)
-    <float[1,3,1,1] mean = {0.485, 0.456, 0.406}, float[1,3,1,1] std = {0.229, 0.224, 0.225}, float[1,3,3,3] w, float[1] b>
+    <float[1,3,1,1] mean = {0.485, 0.456, 0.406}, float[1,3,1,1] std = {0.229, 0.224, 0.225},
+     float[1,3,3,3] w, float[1] b>
     {
         centred = Sub (image, mean)
         scaled = Div (centred, std)

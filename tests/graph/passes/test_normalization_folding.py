@@ -98,31 +98,28 @@ def test_every_graph_obeys_the_law(name: str, borders: Borders) -> None:
     assert_folded(GRAPHS[name], MEAN, STD, borders)
 
 
+@st.composite
+def convolutions(draw: st.DrawFn) -> onnx.ModelProto:
+    kernel, stride, dilation = draw(st.sampled_from([1, 2, 3, 5])), draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    pads = ",".join(str(draw(st.integers(0, 2))) for _ in range(4))
+    attributes = f"kernel_shape=[{kernel},{kernel}], strides=[{stride},{stride}], dilations=[{dilation},{dilation}]"
+    return build(
+        f"""g (float[1,3,12,13] image) => (float[1,4,h,w] depth) <float[4,3,{kernel},{kernel}] w, float[4] b>
+        {{ depth = Conv <{attributes}, pads=[{pads}]> (image, w, b) }}"""
+    )
+
+
 @hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
 @hypothesis.given(
-    kernel=st.sampled_from([1, 2, 3, 5]),
-    stride=st.integers(1, 3),
-    dilation=st.integers(1, 2),
-    pads=st.lists(st.integers(0, 2), min_size=4, max_size=4),
+    proto=convolutions(),
     mean=st.tuples(*[st.floats(-50, 300, width=32)] * 3),
     std=st.tuples(*[st.floats(0.5, 200, width=32)] * 3),
     borders=st.sampled_from(EXACT),
 )
 def test_any_convolution_obeys_the_law(
-    kernel: int,
-    stride: int,
-    dilation: int,
-    pads: list[int],
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    borders: Borders,
+    proto: onnx.ModelProto, mean: tuple[float, float, float], std: tuple[float, float, float], borders: Borders
 ) -> None:
     hypothesis.assume(any(mean) or any(one != 1 for one in std))
-    attributes = f"kernel_shape=[{kernel},{kernel}], strides=[{stride},{stride}], dilations=[{dilation},{dilation}]"
-    proto = build(
-        f"""g (float[1,3,12,13] image) => (float[1,4,h,w] depth) <float[4,3,{kernel},{kernel}] w, float[4] b>
-        {{ depth = Conv <{attributes}, pads=[{",".join(map(str, pads))}]> (image, w, b) }}"""
-    )
     assert_folded(proto, mean, std, borders)
 
 
