@@ -172,6 +172,7 @@ def _variant(table: Table, name: str, schemes: Mapping[str, Scheme]) -> Variant:
         aliases=table.texts("aliases", default=[]),
         device=table.take("device", str, ""),
         artifact=table.take("artifact", str, ""),
+        uncertain=table.take("uncertain", bool, default=False),
     )
     table.end()
     return variant

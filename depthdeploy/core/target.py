@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -60,6 +60,7 @@ class Variant:
         device: the unit that runs its artifacts, such as ``NPU``, where that is not a processor of ``cpu_flags``: what
             needs it is not evaluated on this machine.
         artifact: the suffix of the file that its runtime opens; the target's own when empty.
+        uncertain: whether the rules are inferred for this variant from another one's: all of them are then uncertain.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Variant:
     aliases: tuple[str, ...] = ()
     device: str = ""
     artifact: str = ""
+    uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,9 @@ class Capabilities:
 
     def rules(self, variant: str) -> Mapping[str, OpRule]:
         """Operator -> rule for one variant."""
-        return {**self.operators, **self.variants[variant].operators}
+        chosen = self.variants[variant]
+        rules = {**self.operators, **chosen.operators}
+        return {name: replace(rule, uncertain=True) for name, rule in rules.items()} if chosen.uncertain else rules
 
     def opsets(self, variant: str) -> tuple[int, int]:
         """The oldest and newest version of the default domain that a variant reads."""

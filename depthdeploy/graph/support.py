@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -31,18 +31,18 @@ class _Judge:
     able: Capabilities
     variant: str
     version: int
+    rules: Mapping[str, OpRule]
 
     def complaints(self, node: ir.Node) -> Iterator[Rejection]:
         """All that is wrong with one node."""
-        rules = self.able.rules(self.variant)
-        rule = rules.get(node.op_type) if node.domain in _ONNX else None
+        rule = self.rules.get(node.op_type) if node.domain in _ONNX else None
         if rule is None:
             yield self._unlisted(node)
             return
         if rule.on_host:
             yield self._complaint(node, rule, "the accelerator has no such operation", "one", Effect.FALLBACK)
             return
-        for one in (rule, *([rules[EVERY]] if EVERY in rules else ())):
+        for one in (rule, *([self.rules[EVERY]] if EVERY in self.rules else ())):
             yield from self._attributes(node, one)
             yield from self._tensors(node, one)
             yield from self._constraints(node, one)
@@ -56,7 +56,7 @@ class _Judge:
         return Rejection(
             node=_name(node),
             operator=operator,
-            rule=f"{self.able.title} runs {len(self.able.rules(self.variant).keys() - {EVERY})} operators of ONNX",
+            rule=f"{self.able.title} runs {len(self.rules.keys() - {EVERY})} operators of ONNX",
             found="one that is not among them",
             remedy=f"Write it in operators that `depthdeploy targets {self.able.target}` lists.",
             effect=effect,
@@ -109,7 +109,7 @@ def check_support(model: OnnxModel | ir.Model, capabilities: Capabilities, varia
         PluginError: a rule names a condition that there is not.
     """
     graph = model if isinstance(model, ir.Model) else read_graph(model.path)
-    judge = _Judge(capabilities, variant, opset_of(graph))
+    judge = _Judge(capabilities, variant, opset_of(graph), capabilities.rules(variant))
     said = [*_opset(judge), *_inputs(graph)]
     nodes, macs, on_host = 0, 0, {}
     for node in graph.graph.all_nodes():

@@ -50,9 +50,9 @@ def sqnr_db(reference: Image, candidate: Image) -> float:
     return float(10 * np.log10(signal / max(noise, 1e-30 * signal)))
 
 
-def quantize(legal: LegalModel, target: Target, out: Path) -> QuantizedModel:
-    """A legal tiny graph at ``int8``: ranges of eight images, no algorithm besides."""
-    scheme = target.capabilities.variants[legal.variant].schemes["int8"]
+def quantize(legal: LegalModel, target: Target, out: Path, precision: str = "int8") -> QuantizedModel:
+    """A legal tiny graph in integers: ranges of eight images, no algorithm besides."""
+    scheme = target.capabilities.variants[legal.variant].schemes[precision]
     seen = images(legal.model, 8, seed=1)
     statistics = observe(legal.model, seen, observer=MinMax(), calibration_digest="", images=len(seen))
     return apply_plan(legal, make_plan(legal.model, statistics, scheme), out)

@@ -6,6 +6,14 @@ from depthdeploy.registry import targets
 from depthdeploy.testing.target_contract import TargetContract
 
 
+class TestHailo(TargetContract):
+    target = "hailo"
+
+
+class TestHorizon(TargetContract):
+    target = "horizon"
+
+
 class TestOnnxRuntime(TargetContract):
     target = "onnxruntime"
 
@@ -14,6 +22,14 @@ class TestOpenvino(TargetContract):
     target = "openvino"
 
 
+class TestRknn(TargetContract):
+    target = "rknn"
+
+
+class TestTensorrt(TargetContract):
+    target = "tensorrt"
+
+
 def test_no_target_is_left_out() -> None:
     ours = {name for name in targets if targets.origin(name).startswith("depthdeploy ")}
-    assert ours == {TestOnnxRuntime.target, TestOpenvino.target}
+    assert ours == {one.target for one in TargetContract.__subclasses__() if one.__module__ == __name__}

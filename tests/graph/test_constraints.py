@@ -56,9 +56,9 @@ def binary(operator: str, other: str, name: str = "k", image: str = "1,8,4,4") -
         {{ depth = {operator} (image, {name}) }}"""
 
 
-def slice_(steps: str) -> str:
-    return f"""tiny (float[1,8,4,4] image) => (float[1,8,4,W] depth)
-        <int64[1] s = {{0}}, int64[1] e = {{4}}, int64[1] a = {{3}}, int64[1] t = {{{steps}}}>
+def slice_(steps: str, axis: str = "3") -> str:
+    return f"""tiny (float[1,8,4,4] image) => (float[A,B,C,D] depth)
+        <int64[1] s = {{0}}, int64[1] e = {{4}}, int64[1] a = {{{axis}}}, int64[1] t = {{{steps}}}>
         {{ depth = Slice (image, s, e, a, t) }}"""
 
 
@@ -137,6 +137,7 @@ CASES = (
     ),
     Case("axes", reduce("2,3"), reduce("1,2"), "axis 1 of 4", {"accepted": "spatial"}),
     Case("axes", reduce("-1"), reduce("2"), "axis 2 of 4", {"accepted": ("last", "batch")}),
+    Case("axes", slice_("1"), slice_("1", axis="0"), "axis 0 of 4", {"accepted": (1, 2, 3)}),
     Case("axes-together", reduce("-2,-1"), reduce("1,2"), "axes 1, 2 of 4"),
     Case("axes-together", reduce("1"), reduce("0,1,2,3"), "axes 0, 1, 2, 3 of 4"),
     Case("unit-steps", slice_("1"), slice_("2"), "[2]"),

@@ -16,7 +16,7 @@ def axis(subject: Subject, arguments: Arguments) -> str | None:
 
 
 def axes(subject: Subject, arguments: Arguments) -> str | None:
-    """An axis of a reduction at another place than accepted."""
+    """An axis of a reduction or a slice at another place than accepted."""
     shape = subject.shape
     return None if shape is None else _misplaced(_reduced(subject) or (), len(shape), arguments)
 
@@ -37,8 +37,9 @@ def steps(subject: Subject, _: Arguments) -> str | None:
 
 
 def _reduced(subject: Subject) -> tuple[int, ...] | None:
-    """The axes of a reduction; all of them where none is named, ``None`` where they are computed."""
-    stated, place = attribute(subject.node, "axes", subject.version), given(subject.node, 1)
+    """The axes of a node; all of them where none is named, ``None`` where they are computed."""
+    stated = attribute(subject.node, "axes", subject.version)
+    place = given(subject.node, 3 if subject.node.op_type == "Slice" else 1)
     if isinstance(stated, (list, tuple)):
         return tuple(int(axis) for axis in stated)
     if place is None:

@@ -32,10 +32,11 @@ def compile(model: str, out_dir: str, settings: Mapping[str, object]) -> dict[st
         shutil.copyfile(str(path), str(Path(out_dir) / path.name))
     session = _session(str(Path(out_dir) / source.name), settings)
     taken = session.get_inputs()[0]
-    session.run(None, {taken.name: np.zeros(taken.shape, np.float32)})
+    described = _description(taken)
+    session.run(None, {taken.name: np.zeros(taken.shape, described[1])})
     return {
         "entry": source.name,
-        "input": _description(taken),
+        "input": described,
         "output": _description(session.get_outputs()[0]),
     }
 

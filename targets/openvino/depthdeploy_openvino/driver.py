@@ -32,10 +32,11 @@ def compile(model: str, out_dir: str, settings: Mapping[str, object]) -> dict[st
     path = Path(out_dir) / "model.xml"
     ov.save_model(network, str(path), compress_to_fp16=settings["precision"] == "fp16")
     compiled = _compiled(str(path), settings)
-    compiled.create_infer_request().infer([np.zeros(list(compiled.input(0).get_shape()), np.float32)])
+    taken = _description(compiled.input(0))
+    compiled.create_infer_request().infer([np.zeros(taken[2], taken[1])])
     return {
         "entry": path.name,
-        "input": _description(compiled.input(0)),
+        "input": taken,
         "output": _description(compiled.output(0)),
     }
 

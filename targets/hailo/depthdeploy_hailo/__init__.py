@@ -1,0 +1,1 @@
+"""Hailo as a target."""

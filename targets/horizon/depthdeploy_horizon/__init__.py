@@ -1,0 +1,1 @@
+"""Horizon and D-Robotics RDK boards as a target."""

@@ -1,0 +1,1 @@
+"""Rockchip NPUs as a target."""

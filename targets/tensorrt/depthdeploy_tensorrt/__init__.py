@@ -1,0 +1,1 @@
+"""TensorRT on Jetson boards as a target."""
