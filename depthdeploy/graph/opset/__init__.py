@@ -1,0 +1,1 @@
+"""What operators were called, and how they were written, in older versions of ONNX."""
