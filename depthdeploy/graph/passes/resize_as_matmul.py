@@ -27,12 +27,15 @@ class ResizeAsMatMul:
         rules: the rules of coordinates that are rewritten; all of them when empty.
         spare_whole: whether a resize stays that grows every side by a whole factor, ``(out - 1) / (in - 1)`` between
             aligned corners: chips that know a rule know it for those.
+        largest_plane: the most values of one row of all channels that are still rewritten: chips that make products
+            convolutions turn channels and rows, and some can only turn so many at once.
     """
 
     largest: int
     interpolations: tuple[Interpolation, ...] = ("linear", "cubic")
     rules: tuple[str, ...] = ()
     spare_whole: bool = False
+    largest_plane: int | None = None
     name: str = "resize-as-matmul"
 
     def __call__(self, model: ir.Model) -> bool:
@@ -47,13 +50,15 @@ class ResizeAsMatMul:
 
     def _wants(self, resizing: Resizing) -> bool:
         rank, changing = len(resizing.axes), resizing.changing
+        if not changing or min(changing) < rank - 2:
+            return False
+        longest = max(max(resizing.axes[index].size, resizing.axes[index].resized) for index in changing)
+        channels = resizing.before[1] if rank > 3 else 1
         return (
             resizing.interpolation in self.interpolations
             and (not self.rules or resizing.coordinates in self.rules)
-            and bool(changing)
-            and min(changing) >= rank - 2
-            and max(resizing.axes[index].size for index in changing) <= self.largest
-            and max(resizing.axes[index].resized for index in changing) <= self.largest
+            and longest <= self.largest
+            and (self.largest_plane is None or channels * longest <= self.largest_plane)
             and resizing.is_definite
             and not (self.spare_whole and all(_grows_by_whole(resizing.axes[index]) for index in changing))
         )

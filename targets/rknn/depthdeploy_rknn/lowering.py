@@ -6,12 +6,23 @@ from depthdeploy.rewrites import GeluDecomposition, GeluRespelling, ResizeAsMatM
 #: GELU in one spelling is one operation on the NPU; in any other its ``Erf`` runs on the processor.
 _EVERY: tuple[GraphPass, ...] = (GeluDecomposition(), GeluRespelling())
 
-#: Linear interpolation runs on the NPU by whole factors alone; by others it becomes products, which are convolutions
-#: and transposes there. On RK3566 and RK3568 the transposes would run on the processor, so that nothing is won; on
-#: RK3562 every factor runs on the NPU. The longest side is that of the largest published input sizes.
-_RESIZING: tuple[GraphPass, ...] = (*_EVERY, ResizeAsMatMul(largest=1024, interpolations=("linear",), spare_whole=True))
+#: The longest side of a map that is still resized by products: that of the largest published input sizes.
+_LARGEST = 1024
 
-_BY_VARIANT = {"rk3576": _RESIZING, "rk3588": _RESIZING}
+#: RK3588 turns at most 16 KiB at once: `Transpose will fallback to CPU, ... required product no larger than 16384`.
+_TURNED = 16384
+
+
+def _resizing(plane: int | None) -> tuple[GraphPass, ...]:
+    """Linear interpolation by factors that are not whole, which the NPU lacks, as products, which are convolutions."""
+    return (
+        *_EVERY,
+        ResizeAsMatMul(largest=_LARGEST, interpolations=("linear",), spare_whole=True, largest_plane=plane),
+    )
+
+
+#: RK3562 has every factor. On RK3566 and RK3568 the products' transposes would run on the processor: nothing is won.
+_BY_VARIANT = {"rk3576": _resizing(None), "rk3588": _resizing(_TURNED)}
 
 
 def passes(variant: str) -> tuple[GraphPass, ...]:

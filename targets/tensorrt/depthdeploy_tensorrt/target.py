@@ -28,5 +28,5 @@ class TensorrtTarget:
         return passes(variant)
 
     def settings(self, variant: str, precision: str) -> Mapping[str, str | int | float | bool]:
-        """What the driver is told besides the graph: the precision, and the module, whose TensorRT decides the recipe."""
+        """What the driver is told besides the graph: the precision, and the module, whose TensorRT decides."""
         return {"precision": precision, "module": variant}

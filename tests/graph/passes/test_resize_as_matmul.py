@@ -118,3 +118,9 @@ def test_whole_factors_are_spared_where_that_is_asked_for(rule: str, after: str,
     spare = ResizeAsMatMul(64, spare_whole=True)
     model = rewritten(f'mode="linear", coordinate_transformation_mode="{rule}"', "1,2,5,7", after, spare)
     assert (model.graph[0].op_type == "Resize") is stays
+
+
+def test_rows_of_too_many_values_stay() -> None:
+    attributes = 'mode="linear", coordinate_transformation_mode="align_corners"'
+    assert operators(rewritten(attributes, "1,4,5,7", "1,4,10,14", ResizeAsMatMul(64, largest_plane=56)))["MatMul"] == 2
+    assert operators(rewritten(attributes, "1,4,5,7", "1,4,10,14", ResizeAsMatMul(64, largest_plane=55)))["Resize"] == 1
