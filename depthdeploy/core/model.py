@@ -118,6 +118,7 @@ class OnnxModel:
         contract: how a photograph becomes the input.
         depth: what the output means.
         name: the network's name in reports.
+        tail: the graph that the host computes behind this one, where ``depth`` has such a tail.
     """
 
     path: Path
@@ -128,6 +129,7 @@ class OnnxModel:
     contract: InputContract
     depth: DepthContract
     name: str
+    tail: Path | None = None
 
     @property
     def meaning(self) -> tuple[object, ...]:
@@ -201,6 +203,8 @@ class CompiledArtifact:
         output: the artifact's output.
         versions: package -> version of what compiled it.
         seconds: wall-clock time of the compilation.
+        contract: how a photograph becomes the artifact's input.
+        depth: what its output means, and what the host computes from it; that graph is among the files.
     """
 
     folder: Path
@@ -213,6 +217,13 @@ class CompiledArtifact:
     output: TensorSpec
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    contract: InputContract | None = None
+    depth: DepthContract | None = None
+
+    @property
+    def tail(self) -> Path | None:
+        """The graph that the host computes behind the artifact; ``None`` where the artifact gives the depth."""
+        return None if self.depth is None or self.depth.tail is None else self.folder / self.depth.tail.file
 
     @property
     def size(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from depthdeploy.core.depth import ColorOrder, DepthKind, Interpolation, Layout, ResizeRule
+from depthdeploy.core.ends import EndOptions
 from depthdeploy.core.support import Allowances, FallbackLimit
 from depthdeploy.errors import UsageError
 
@@ -108,6 +109,7 @@ class CompileRequest:
         seed: of the sampling.
         max_drop: limits on the loss.
         allowances: rewrites that may change the function, and how much may run on a target's host.
+        ends: what the artifact takes, and where the host goes on.
         until: the last stage to run.
         out: where results go; ``depthdeploy-out`` under the current folder by default.
         cache: where stored results and downloads lie.
@@ -137,6 +139,7 @@ class CompileRequest:
     seed: int = 0
     max_drop: tuple[Drop, ...] = ()
     allowances: Allowances = field(default_factory=Allowances)
+    ends: EndOptions = field(default_factory=EndOptions)
     until: str = "evaluate"
     out: Path = Path("depthdeploy-out")
     cache: Path | None = None

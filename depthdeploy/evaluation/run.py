@@ -97,7 +97,9 @@ def _pass(scoring: Scoring, shown: Gallery, loaded: Iterable[Loaded], progress: 
 
 
 def _predicted(runner: Candidate, item: Loaded) -> NDArray[np.float32]:
-    return prediction_map(runner.predict(item.tensor), candidate=runner.name, photo=item.photo)
+    see, image = runner.see, item.image
+    prediction = runner.predict(item.tensor) if see is None or image is None else see(image)
+    return prediction_map(prediction, candidate=runner.name, photo=item.photo)
 
 
 def _score(scoring: Scoring, shown: Gallery, item: Loaded, maps: Mapping[str, NDArray[np.float32]]) -> None:

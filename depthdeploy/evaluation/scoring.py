@@ -34,12 +34,15 @@ class Candidate:
         ran_on: runtime and device, with version.
         evidence: how its figures come about.
         predict: input tensor -> prediction, float32 ``[1, 1, h, w]``, ``[1, h, w]`` or ``[h, w]``.
+        see: photograph ``[H, W, 3]`` uint8 RGB -> prediction, for a candidate that takes another tensor than the
+            reference; ``predict`` is then not called.
     """
 
     name: str
     ran_on: str
     evidence: Evidence
     predict: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    see: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from depthdeploy.core.depth import (
     DepthContract,
     DepthKind,
     InputContract,
+    InputForm,
     Interpolation,
     Layout,
     ResizeRule,
@@ -103,10 +104,13 @@ def _input_contract(found: Mapping[str, object]) -> InputContract:
         resize=ResizeRule(found["resize"]),
         interpolation=Interpolation(found["interpolation"]),
         multiple=int(str(found["multiple"])),
+        form=InputForm(found.get("form", InputForm.NORMALIZED.value)),
     )
 
 
 def _depth_contract(found: Mapping[str, object]) -> DepthContract:
+    if found.get("tail") is not None:
+        raise ValueError("the graph is a part of a network: a host computes the rest")
     near, far = (None if found[key] is None else float(str(found[key])) for key in ("near", "far"))
     return DepthContract(DepthKind(found["kind"]), near, far)
 

@@ -12,8 +12,10 @@ from depthdeploy.errors import ToolchainMissing, UnsupportedGraph
 from depthdeploy.graph.handover import lowered
 from depthdeploy.graph_file import read_graph, write_graph
 from depthdeploy.pipeline.destination import Destination
+from depthdeploy.pipeline.ends import finished
 from depthdeploy.pipeline.model_stages import versions_of
 from depthdeploy.pipeline.run import Run
+from depthdeploy.runtime.compiler import accompany
 
 #: The form of a hand-over -> its file.
 _FILES = {Handover.QDQ: "qdq.onnx", Handover.ON_GRID: "float.onnx", Handover.FLOAT: "float.onnx"}
@@ -28,7 +30,8 @@ def hand_over(run: Run, legal: LegalModel, quantized: QuantizedModel, goal: Dest
         UnsupportedGraph: the Q/DQ graph cannot be said in the operator set; every node is listed.
     """
     able = goal.target.capabilities
-    given = quantized.model if able.handover is Handover.QDQ else legal.model
+    contract = quantized.model.contract
+    given = quantized.model if able.handover is Handover.QDQ else finished(run, legal.model, contract)
     name = _FILES[able.handover] if quantized.plan is not None else "float.onnx"
 
     def make(folder: Path, _: Progress) -> CompiledArtifact:
@@ -37,13 +40,15 @@ def hand_over(run: Run, legal: LegalModel, quantized: QuantizedModel, goal: Dest
         model = in_opset(given, able.opsets(goal.variant.name)[1], place / name)
         return CompiledArtifact(
             folder=place,
-            files={name: model.sha256},
+            files={name: model.sha256, **accompany(model, place)},
             entry=name,
             target=able.target,
             variant=goal.variant.name,
             precision=quantized.precision,
             input=model.input,
             output=model.output,
+            contract=model.contract,
+            depth=model.depth,
         )
 
     def describe(artifact: CompiledArtifact) -> tuple[int, str]:
@@ -52,7 +57,7 @@ def hand_over(run: Run, legal: LegalModel, quantized: QuantizedModel, goal: Dest
     run.remark(
         f"Nothing was compiled: {name} is what the compiler of {able.title} takes. Its size is not an artifact's."
     )
-    depends = ("hand-over", given.sha256, quantized.precision, able.target, goal.variant.name, versions_of("onnx-ir"))
+    depends = ("hand-over", given.meaning, quantized.precision, able.target, goal.variant.name, versions_of("onnx-ir"))
     return run.stage("compile", CompiledArtifact, depends=depends, make=make, describe=describe)
 
 

@@ -22,6 +22,7 @@ from depthdeploy.pipeline import target_stages as target
 from depthdeploy.pipeline.approach import approach_of
 from depthdeploy.pipeline.assemble import Inputs, Made, assemble
 from depthdeploy.pipeline.destination import Destination, resolve
+from depthdeploy.pipeline.ends import finish_ends
 from depthdeploy.pipeline.handover import hand_over, not_driven
 from depthdeploy.pipeline.limits import over_the_limit
 from depthdeploy.pipeline.outcome import Outcome, TargetResult
@@ -85,16 +86,18 @@ def _compile_for(run: Run, inputs: Inputs, goal: Destination) -> TargetResult:
     """The stages of one target."""
     request, network, photographs = inputs.request, inputs.network, inputs.photographs
     nothing = TargetResult(str(goal), None, None, None)
-    legal = target.legalize(run, network, goal, request.allowances)
+    legal = target.legalize(run, network, goal, request.allowances, request.ends)
+    wanted = request.ends.shaped(network.model.contract)
     approximated = target.approximate(run, network, legal, photographs) if _reaches(request, "emulate") else ()
     if goal.scheme is None or not _reaches(request, "calibrate"):
-        quantized = target.keep_float(legal, goal)
+        quantized = finish_ends(run, target.keep_float(legal, goal), wanted)
         emulated = target.Emulated((), ())
     else:
         calibrated = calibrate(run, legal, photographs, goal, inputs.approach)
         if not _reaches(request, "quantize"):
             return nothing
         quantized = quantize(run, legal, calibrated, photographs, goal=goal, approach=inputs.approach)
+        quantized = finish_ends(run, quantized, wanted)
         nothing = replace(nothing, findings=quantized.findings)
         if not _reaches(request, "emulate"):
             return nothing

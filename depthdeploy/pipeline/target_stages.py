@@ -10,20 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthdeploy import inference
+from depthdeploy.core.ends import EndOptions
 from depthdeploy.core.machine import cpu_name, runs_here
 from depthdeploy.core.metrics import Evaluation, Evidence, Latency
 from depthdeploy.core.model import CompiledArtifact, LegalModel, QuantizedModel
 from depthdeploy.core.progress import Progress
 from depthdeploy.core.support import Allowances
-from depthdeploy.evaluation.scoring import Candidate
 from depthdeploy.graph.legalize import legalize as make_legal
+from depthdeploy.imaging.preprocess import preprocess
 from depthdeploy.pipeline import scoring
 from depthdeploy.pipeline.destination import Destination
+from depthdeploy.pipeline.ends import open_ends, require_door
 from depthdeploy.pipeline.handover import in_opset
 from depthdeploy.pipeline.model_stages import Network, versions_of
-from depthdeploy.pipeline.photographs import Photographs, tensors
+from depthdeploy.pipeline.photographs import Photographs
 from depthdeploy.pipeline.reference import Reference
 from depthdeploy.pipeline.run import Run
+from depthdeploy.pipeline.whole import Whole
 from depthdeploy.runtime.compiler import compile_artifact
 from depthdeploy.runtime.latency import measure_paired
 from depthdeploy.runtime.runner import Runner, count_precisions, open_runner
@@ -66,16 +69,19 @@ class Evaluated:
     remarks: tuple[str, ...]
 
 
-def legalize(run: Run, network: Network, goal: Destination, allowances: Allowances) -> LegalModel:
-    """The graph that the target accepts whole.
+def legalize(run: Run, network: Network, goal: Destination, allowances: Allowances, options: EndOptions) -> LegalModel:
+    """The graph that the target accepts whole: the accelerator's part of the network, its input opened.
 
     Raises:
         UnsupportedGraph: every refused node, with rule and remedy.
-        UsageError: an approximation is unknown, or changes nothing.
+        UsageError: an approximation is unknown, or changes nothing; the network cannot be cut as was asked.
     """
 
     def make(folder: Path, _: Progress) -> LegalModel:
-        return make_legal(network.model, goal.target, goal.variant.name, folder / "model.onnx", allowances)
+        opened = open_ends(network.model, goal, options, folder)
+        legal = make_legal(opened, goal.target, goal.variant.name, folder / "model.onnx", allowances)
+        require_door(legal.model, goal, options.shaped(network.model.contract), allowances)
+        return legal
 
     rewrites = [rewrite.name for rewrite in goal.target.lowering(goal.variant.name)]
     depends = (
@@ -84,6 +90,7 @@ def legalize(run: Run, network: Network, goal: Destination, allowances: Allowanc
         goal.variant.name,
         rewrites,
         allowances,
+        options,
         versions_of("depthdeploy"),
     )
     return run.stage("legalize", LegalModel, depends=depends, make=make, describe=_describe_legal)
@@ -92,6 +99,9 @@ def legalize(run: Run, network: Network, goal: Destination, allowances: Allowanc
 def _describe_legal(legal: LegalModel) -> tuple[None, str]:
     support = legal.support
     parts = [f"all {support.nodes} nodes accepted"]
+    tail = legal.model.depth.tail
+    if tail is not None:
+        parts.append(f"the host computes {tail}")
     if legal.rewrites:
         parts.append(f"rewritten by {', '.join(legal.rewrites)}")
     if legal.approximations:
@@ -111,10 +121,10 @@ def approximate(run: Run, network: Network, legal: LegalModel, photographs: Phot
     def make(_: Path, progress: Progress) -> Emulated:
         session = inference.OnnxSession(legal.model.path)
         name = f"approximated FP32 ({', '.join(legal.approximations)})"
-        candidate = Candidate(name, inference.describe(), Evidence.APPROXIMATED, session.predict)
-        results = scoring.score(
-            run.reference(network.exported.model), candidate, photographs, gallery=False, progress=progress
-        )
+        reference = run.reference(network.exported.model)
+        whole = Whole.of(legal.model.contract, session.predict, legal.model.tail)
+        candidate = whole.candidate(name, inference.describe(), Evidence.APPROXIMATED, reference.model.contract)
+        results = scoring.score(reference, candidate, photographs, gallery=False, progress=progress)
         return Emulated(tuple(one for result in results for one in result.evaluations), ())
 
     def describe(scored: Emulated) -> tuple[None, str]:
@@ -149,8 +159,10 @@ def emulate(run: Run, network: Network, quantized: QuantizedModel, photographs: 
     def make(_: Path, progress: Progress) -> Emulated:
         session = inference.OnnxSession(quantized.model.path, exact=True)
         name = f"emulated {quantized.precision}"
-        candidate = Candidate(name, f"{inference.describe()}, Q/DQ in float", Evidence.EMULATED, session.predict)
         reference = run.reference(network.exported.model)
+        whole = Whole.of(quantized.model.contract, session.predict, quantized.model.tail)
+        ran_on = f"{inference.describe()}, Q/DQ in float"
+        candidate = whole.candidate(name, ran_on, Evidence.EMULATED, reference.model.contract)
         results = scoring.score(reference, candidate, photographs, gallery=False, progress=progress)
         evaluations = tuple(one for result in results for one in result.evaluations)
         return Emulated(evaluations, tuple(remark for result in results for remark in result.remarks))
@@ -160,7 +172,7 @@ def emulate(run: Run, network: Network, quantized: QuantizedModel, photographs: 
 
     depends = (
         network.exported.model.meaning,
-        quantized.model.sha256,
+        quantized.model.meaning,
         _sets(photographs),
         versions_of("onnxruntime", "pillow"),
     )
@@ -190,7 +202,7 @@ def compile(run: Run, quantized: QuantizedModel, goal: Destination) -> CompiledA
         return artifact.size, f"{artifact.entry} by {made_by}"
 
     depends = (
-        quantized.model.sha256,
+        quantized.model.meaning,
         quantized.precision,
         able.target,
         goal.variant.name,
@@ -212,7 +224,8 @@ def evaluate(
     def make(folder: Path, progress: Progress) -> Evaluated:
         with open_runner(artifact, goal.target, threads=inference.threads()) as runner:
             reference = run.reference(network.exported.model)
-            return _run_artifact(folder, reference, runner, photographs, name=str(goal), progress=progress)
+            whole = Whole.of(artifact.contract or reference.model.contract, runner.predict, artifact.tail)
+            return _run_artifact(folder, reference, (runner, whole), photographs, name=str(goal), progress=progress)
 
     def describe(evaluated: Evaluated) -> tuple[None, str]:
         return None, scoring.loss_so_far(evaluated.evaluations, Evidence.MEASURED)
@@ -229,18 +242,25 @@ def evaluate(
 
 
 def _run_artifact(
-    folder: Path, reference: Reference, runner: Runner, photographs: Photographs, *, name: str, progress: Progress
+    folder: Path,
+    reference: Reference,
+    opened: tuple[Runner, Whole],
+    photographs: Photographs,
+    *,
+    name: str,
+    progress: Progress,
 ) -> Evaluated:
-    candidate = Candidate(name, runner.describe(), Evidence.MEASURED, runner.predict)
+    runner, whole = opened
+    candidate = whole.candidate(name, runner.describe(), Evidence.MEASURED, reference.model.contract)
     results = scoring.score(reference, candidate, photographs, gallery=True, progress=progress)
-    first: NDArray[np.float32] = next(iter(tensors(photographs.calibration, reference.model.contract, count=1)))
+    first, own_first = _first_tensors(photographs, reference, whole)
     fp32, own = measure_paired(
         reference.session.predict,
-        runner.predict,
+        lambda _: whole.run(own_first),
         first,
         threads=inference.threads(),
         warmup=_WARMUP,
-        ran_on=(f"{inference.describe()}, {cpu_name()}", runner.describe()),
+        ran_on=(f"{inference.describe()}, {cpu_name()}", candidate.ran_on),
     )
     gallery = folder / "gallery.npz"
     scoring.save_gallery([item for result in results for item in result.gallery], gallery)
@@ -248,7 +268,16 @@ def _run_artifact(
         evaluations=tuple(one for result in results for one in result.evaluations),
         fp32_latency=fp32,
         artifact_latency=own,
-        operators=count_precisions(runner.profile(first)),
+        operators=count_precisions(runner.profile(own_first)),
         gallery=gallery,
         remarks=tuple(remark for result in results for remark in result.remarks),
     )
+
+
+def _first_tensors(
+    photographs: Photographs, reference: Reference, whole: Whole
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | NDArray[np.uint8]]:
+    """The first calibration photograph as each of the two networks takes it."""
+    chosen = photographs.calibration
+    image = chosen.photoset.image(chosen.selection.photos[0])
+    return preprocess(image, reference.model.contract), whole.tensor(image)

@@ -10,14 +10,18 @@ from pathlib import Path
 import onnx
 
 import depthdeploy
-from depthdeploy.core.model import CompiledArtifact, QuantizedModel
+from depthdeploy.core.model import CompiledArtifact, OnnxModel, QuantizedModel
 from depthdeploy.core.target import Target
 from depthdeploy.core.tensor import TensorSpec
 from depthdeploy.errors import ModelError, PluginError, ToolchainFailed
+from depthdeploy.runtime.contract_file import CONTRACT, write_contract
 from depthdeploy.runtime.job import OUT, CompileJob, CompileResult, JobTensor, digest, write_job
 from depthdeploy.runtime.toolchain import CODE, InProcess, Toolchain
 
 _MODEL = "model/model.onnx"
+
+#: What the artifact is accompanied by and no driver reads.
+_HOST = "host"
 
 #: What the worker needs of the framework: nothing but the standard library, Python 3.8.
 _WORKER_FILES = (
@@ -53,10 +57,11 @@ def compile_artifact(
             f"The job is {job_folder}.",
         )
     _move(job_folder / OUT, folder, result)
+    accompanying = {name: _moved(job_folder / _HOST / name, folder) for name in _accompanying(quantized.model)}
     shutil.rmtree(job_folder)
     return CompiledArtifact(
         folder=folder,
-        files=dict(result.files),
+        files={**result.files, **accompanying},
         entry=result.entry,
         target=target.capabilities.target,
         variant=quantized.legal.variant,
@@ -65,6 +70,8 @@ def compile_artifact(
         output=read[1],
         versions=dict(result.versions),
         seconds=result.seconds,
+        contract=quantized.model.contract,
+        depth=quantized.model.depth,
     )
 
 
@@ -85,6 +92,8 @@ def write_job_folder(quantized: QuantizedModel, target: Target, *, jobs: Path) -
     for location in _external(folder / _MODEL):
         files.append(f"model/{location}")
         shutil.copyfile(model.path.parent / location, folder / "model" / location)
+    accompany(model, folder / _HOST)
+    files += [f"{_HOST}/{name}" for name in _accompanying(model)]
     _copy_code(folder / CODE, able.driver)
     job = CompileJob(
         target=able.target,
@@ -101,6 +110,31 @@ def write_job_folder(quantized: QuantizedModel, target: Target, *, jobs: Path) -
     )
     write_job(folder, job)
     return folder
+
+
+def accompany(model: OnnxModel, folder: Path) -> dict[str, str]:
+    """Write what belongs beside an artifact of a graph: its contract, and the graph of the host's tail.
+
+    Returns:
+        Name -> SHA-256.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = (model.input, model.output)
+    write_contract(folder / CONTRACT, tensors=tensors, contract=model.contract, depth=model.depth)
+    if model.depth.tail is not None and model.tail is not None:
+        shutil.copyfile(model.tail, folder / model.depth.tail.file)
+    return {name: digest(folder / name) for name in _accompanying(model)}
+
+
+def _accompanying(model: OnnxModel) -> tuple[str, ...]:
+    return (CONTRACT,) if model.depth.tail is None else (CONTRACT, model.depth.tail.file)
+
+
+def _moved(source: Path, folder: Path) -> str:
+    """Move a file into a folder; its digest."""
+    found = digest(source)
+    shutil.move(source, folder / source.name)
+    return found
 
 
 def _external(path: Path) -> Iterator[str]:

@@ -16,6 +16,9 @@ from depthdeploy.core.model import CompiledArtifact
 from depthdeploy.core.target import Target
 from depthdeploy.errors import DepthdeployError, ToolchainFailed, ToolchainMissing, UsageError
 
+#: What an artifact takes: normalised numbers, or a camera's pixels.
+InputTensor = NDArray[np.float32] | NDArray[np.uint8]
+
 #: Name, operator and precision (``int8``, ``fp32``, ``fp16``, ``conversion``) of one executed node.
 ExecutedNode = tuple[str, str, str]
 
@@ -23,10 +26,10 @@ ExecutedNode = tuple[str, str, str]
 class DriverRunner(Protocol):
     """What a driver's ``open_runner(artifact, settings)`` gives: numpy arrays in, numpy arrays out."""
 
-    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, x: InputTensor) -> NDArray[np.float32]:
         """The prediction for one input tensor."""
 
-    def profile(self, x: NDArray[np.float32]) -> list[ExecutedNode]:
+    def profile(self, x: InputTensor) -> list[ExecutedNode]:
         """Every node that a run executes, by the runtime's own account."""
 
     def describe(self) -> str:
@@ -43,28 +46,30 @@ class Runner:
         self._inner = inner
         self._artifact = artifact
 
-    def predict(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, tensor: InputTensor) -> NDArray[np.float32]:
         """The prediction for one input tensor, float32, in the shape of the artifact's output.
 
         Raises:
-            ToolchainFailed: the runtime reports an error, or the prediction has another shape.
+            ToolchainFailed: the tensor is of another shape or element type, the runtime reports an error, or the
+                prediction has another shape.
         """
-        if tensor.shape != self._artifact.input.shape:
-            raise ToolchainFailed(f"The artifact takes {self._artifact.input}, found {tensor.shape}.")
+        taken = self._artifact.input
+        if tensor.shape != taken.shape or tensor.dtype.name != taken.dtype:
+            raise ToolchainFailed(f"The artifact takes {taken}, found {tensor.dtype.name}{list(tensor.shape)}.")
         with _blamed(f"{self._artifact.entry} cannot be run"):
-            prediction = self._inner.predict(np.ascontiguousarray(tensor, dtype=np.float32))
+            prediction = self._inner.predict(np.ascontiguousarray(tensor))
         if prediction.shape != self._artifact.output.shape:
             raise ToolchainFailed(f"The artifact gives {self._artifact.output}, found {prediction.shape}.")
         return prediction
 
-    def profile(self, tensor: NDArray[np.float32]) -> tuple[ExecutedNode, ...]:
+    def profile(self, tensor: InputTensor) -> tuple[ExecutedNode, ...]:
         """Every node that a run executes: name, operator, precision, by the runtime's own account.
 
         Raises:
             ToolchainFailed: the runtime reports an error.
         """
         with _blamed(f"{self._artifact.entry} cannot be profiled"):
-            return tuple(self._inner.profile(np.ascontiguousarray(tensor, dtype=np.float32)))
+            return tuple(self._inner.profile(np.ascontiguousarray(tensor)))
 
     def describe(self) -> str:
         """Runtime, version, device, threads and processor, for reports."""

@@ -114,7 +114,7 @@ def test_external_data_comes_along(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     artifact = compile_artifact(external, TARGET, folder=out, jobs=tmp_path / "jobs")
-    assert set(artifact.files) == {"model.onnx", "graph.bin"}
+    assert set(artifact.files) == {"model.onnx", "graph.bin", "contract.json"}
     image = images(plain, 1)[0]
     with open_runner(artifact, TARGET, threads=1) as runner:
         np.testing.assert_allclose(runner.predict(image), OnnxSession(plain.path).predict(image), rtol=1e-5)
