@@ -36,6 +36,10 @@ class Registry(Mapping[str, T], Generic[T]):
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._declared()))
 
+    def __contains__(self, name: object) -> bool:
+        """Whether a plug-in is declared; nothing is imported."""
+        return name in self._declared()
+
     def __len__(self) -> int:
         return len(self._declared())
 
