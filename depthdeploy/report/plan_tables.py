@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from depthdeploy.core.latency import LatencyEstimate
 from depthdeploy.core.plan import OperatorRow, Plan, TargetPlan
+from depthdeploy.core.target import Handover
 from depthdeploy.report.tables import Table
 
 _SHOWN_LAYERS = 10
+_SHOWN_NODES = 6
 
 
 def network_table(plan: Plan) -> Table:
@@ -69,7 +71,7 @@ def target_table(target: TargetPlan) -> Table:
                              f"{one.macs / 1e9:.2f} GMACs" for one in target.stages)),
         ("memory", _memory(target)),
         ("quantizer", quantization.quantizer),
-        *([("formats", f"weights {quantization.weights}, activations {quantization.activations}"),
+        *([(_formats(target), f"weights {quantization.weights}, activations {quantization.activations}"),
            ("recipe", quantization.recipe)] if quantization.scheme else []),
         ("hand-over", f"{quantization.handover}, opset {legal.opset}"),
         *([("photographs", _photographs(target))] if target.calibration else []),
@@ -78,7 +80,16 @@ def target_table(target: TargetPlan) -> Table:
         ("latency (estimate)", _latency(target.latency)),
         *([("budget", _budget(target))] if target.budget else []),
     ]  # fmt: skip
-    return Table(target.name, ("", ""), tuple(rows))
+    return Table(
+        target.name, ("", ""), tuple(rows), (*_few("On the host", legal.fallbacks), *_few("Slower", legal.slow))
+    )
+
+
+def _few(label: str, lines: Sequence[str]) -> tuple[str, ...]:
+    """The first lines, and how many there are besides; all of them are in the JSON."""
+    shown = tuple(f"{label}: {line}" for line in lines[:_SHOWN_NODES])
+    rest = len(lines) - len(shown)
+    return (*shown, f"{label}: {rest} more; see --json") if rest else shown
 
 
 def _graph(target: TargetPlan) -> str:
@@ -94,6 +105,11 @@ def _graph(target: TargetPlan) -> str:
     if target.uncertain:
         parts.append(f"{target.uncertain} of what is said rests on uncertain sources")
     return "; ".join(parts)
+
+
+def _formats(target: TargetPlan) -> str:
+    """Our number formats are what the chip gets, or what its own are emulated by."""
+    return "formats" if target.quantization.handover == Handover.QDQ.value else "emulated by"
 
 
 def _memory(target: TargetPlan) -> str:
