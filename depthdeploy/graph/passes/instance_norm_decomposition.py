@@ -24,6 +24,7 @@ class InstanceNormDecomposition:
     guard_fp16: bool = False
     max_abs: float = 8192.0
     half_sums: bool = False
+    by_row: bool = False
     name: str = "instance-norm-decomposition"
 
     def __call__(self, model: ir.Model) -> bool:
@@ -32,7 +33,7 @@ class InstanceNormDecomposition:
         Raises:
             UsageError: ``max_abs`` is not positive, or more than float16 holds.
         """
-        guard = HalfRange(self.max_abs, self.half_sums) if self.guard_fp16 else None
+        guard = HalfRange(self.max_abs, self.half_sums, self.by_row) if self.guard_fp16 else None
         changed = False
         for node in main_nodes(model, "InstanceNormalization") if opset(model) >= 18 else ():
             changed |= _decompose(model, node, guard)

@@ -15,6 +15,10 @@ from depthdeploy.graph.edit import static_shape
 from depthdeploy.graph.replacement import Replacement, reduced
 
 _LARGEST: Final = float(np.finfo(np.float16).max)
+#: Below it float16 has fewer digits.
+_SMALLEST: Final = 2.0**-14
+#: What is no larger becomes 0.
+_NOTHING: Final = 2.0**-25
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,19 @@ class HalfRange:
     a row whose standard deviation is below ``2^-12 / s`` has squares below ``2^-24``. A bound that is no larger than
     the activations are keeps more of them.
 
+    With ``by_row`` nothing vanishes: each row is divided by its own largest deviation ``m``, 2^-14 at least, which is
+    the same function for any ``m > 0`` with ``eps / m^2``. It costs seven nodes more, all but two of one value a row.
+    Then ``s`` is 1 unless the deviations themselves, or sums in float16, pass 65504.
+
     Attributes:
         max_abs: the largest absolute value of an activation.
         half_sums: whether the chip adds up in float16 as well; most add up in float32 and store float16.
+        by_row: whether squares are of what is left of deviations when they are divided by the largest of their row.
     """
 
     max_abs: float
     half_sums: bool = False
+    by_row: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError for a bound that cannot be one."""
@@ -52,7 +62,8 @@ class HalfRange:
         """The power of two ``s`` for means over ``count`` values; squares are of deviations, or of the values."""
         largest = (2 if centred else 1) * self.max_abs
         together = count if self.half_sums else 1
-        bounds = (math.sqrt(_LARGEST / together) / largest, _LARGEST / (together * self.max_abs))
+        single = min(_LARGEST / largest, 1.0) if self.by_row else math.sqrt(_LARGEST / together) / largest
+        bounds = (single, _LARGEST / (together * self.max_abs))
         return 2.0 ** math.floor(math.log2(min(bounds)))
 
 
@@ -63,14 +74,16 @@ class Normalized:
     Attributes:
         value: the activations with mean 0 and variance 1.
         mean: their mean times ``scale``; ``None`` where they are not centred.
-        deviation: their standard deviation times ``scale``.
+        deviation: their standard deviation times ``scale``, divided by ``largest`` where there is one.
         scale: the power of two by which the activations were multiplied.
+        largest: what each row was divided by after that.
     """
 
     value: ir.Value
     mean: ir.Value | None
     deviation: ir.Value
     scale: float
+    largest: ir.Value | None = None
 
 
 def normalize(
@@ -84,27 +97,52 @@ def normalize(
 ) -> Normalized:
     """``ReduceMean, Sub, Mul, ReduceMean, Add, Sqrt, Div`` over ``axes`` (not negative) of static sizes.
 
-    With a guard there is a ``Mul`` before them, and where ``s^2 eps`` is 0 in float16 a ``Max`` behind the root: its
-    bound ``s sqrt(eps)`` is never above the root, and keeps rows that are constant from 0 / 0.
+    With a guard there may be a ``Mul`` before them, and where epsilon is 0 in float16 a ``Max`` behind the root: its
+    bound, the root of epsilon, is never above the root, and keeps rows that are constant from 0 / 0. Where that is 0 in
+    float16 too, as DPT's 1e-12 is, there is none, and such rows need ``by_row``.
     """
     count = _count(x, axes)
     scale = 1.0 if guard is None else guard.scale(count, centred=centred)
     if scale != 1.0:
         x = parts.make("Mul", [x, parts.number(scale, "power_of_two", like=x)], "scaled")
-    over = parts.constant(np.array(axes, dtype=np.int64), "axes")
-    small = reduced(x, axes)
+    over, small = parts.constant(np.array(axes, dtype=np.int64), "axes"), reduced(x, axes)
     mean = parts.make("ReduceMean", [x, over], "mean", shape=small, attributes=_KEPT) if centred else None
     away = x if mean is None else parts.make("Sub", [x, mean], "deviation")
+    largest = _largest(parts, away, over, small, count) if guard is not None and guard.by_row else None
+    if largest is not None:
+        away = parts.make("Div", [away, largest], "share")
     square = parts.make("Mul", [away, away], "square")
     variance = parts.make("ReduceMean", [square, over], "variance", shape=small, attributes=_KEPT)
-    shifted = parts.make("Add", [variance, parts.number(epsilon * scale**2, "epsilon", like=x)], "variance_epsilon")
-    root = parts.make("Sqrt", [shifted], "root")
-    if guard is not None and np.float16(epsilon * scale**2) == 0 and np.float16(scale * math.sqrt(epsilon)) > 0:
-        root = parts.make("Max", [root, parts.number(scale * math.sqrt(epsilon), "least", like=x)], "floor")
-    return Normalized(parts.make("Div", [away, root], "normalized"), mean, root, scale)
+    root = _root(parts, variance, scale * math.sqrt(epsilon), largest, guarded=guard is not None)
+    return Normalized(parts.make("Div", [away, root], "normalized"), mean, root, scale, largest)
 
 
 _KEPT: Final = (ir.AttrInt64("keepdims", 1),)
+
+
+def _root(parts: Replacement, variance: ir.Value, least: float, largest: ir.Value | None, *, guarded: bool) -> ir.Value:
+    """``sqrt(variance + least^2)``, or ``sqrt(variance + (least / largest)^2)``: never below what is squared."""
+    if largest is None:
+        bound, added = None, parts.number(least**2, "epsilon", like=variance)
+    else:  # least / largest is (smallest / largest) (least / smallest), which float16 holds
+        least /= _SMALLEST
+        ratio = parts.make("Div", [parts.number(_SMALLEST, "smallest", like=variance), largest], "ratio")
+        bound = parts.make("Mul", [ratio, parts.number(least, "least", like=variance)], "bound")
+        added = parts.make("Mul", [bound, bound], "bound_square")
+    root = parts.make("Sqrt", [parts.make("Add", [variance, added], "variance_epsilon")], "root")
+    if not guarded or least**2 > _NOTHING or least <= _NOTHING:
+        return root
+    return parts.make("Max", [root, bound or parts.number(least, "least", like=variance)], "floor")
+
+
+def _largest(parts: Replacement, away: ir.Value, over: ir.Value, small: ir.Shape | None, count: int) -> ir.Value:
+    """The largest absolute value of a row, times so much that ``count`` squares fit in float16 together."""
+    sizes = parts.make("Abs", [away], "sizes")
+    largest = parts.make("ReduceMax", [sizes, over], "largest", shape=small, attributes=_KEPT)
+    room = 2.0 ** max(0, math.ceil(math.log2(count / _LARGEST) / 2))
+    if room > 1:
+        largest = parts.make("Mul", [largest, parts.number(room, "room", like=away)], "roomy")
+    return parts.make("Max", [largest, parts.number(_SMALLEST, "least", like=away)], "divisor")
 
 
 def _count(x: ir.Value, axes: Sequence[int]) -> int:

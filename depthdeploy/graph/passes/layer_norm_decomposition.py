@@ -22,11 +22,14 @@ class LayerNormDecomposition:
         guard_fp16: whether the chip computes in float16.
         max_abs: with the guard, the largest absolute value of the activations that are normalised.
         half_sums: with the guard, whether the chip adds up in float16 as well.
+        by_row: with the guard, whether each row is divided by its own largest deviation, which keeps small rows beside
+            large ones; otherwise all are multiplied by one constant.
     """
 
     guard_fp16: bool = False
     max_abs: float = 8192.0
     half_sums: bool = False
+    by_row: bool = False
     name: str = "layer-norm-decomposition"
 
     def __call__(self, model: ir.Model) -> bool:
@@ -35,7 +38,7 @@ class LayerNormDecomposition:
         Raises:
             UsageError: ``max_abs`` is not positive, or more than float16 holds.
         """
-        guard = HalfRange(self.max_abs, self.half_sums) if self.guard_fp16 else None
+        guard = HalfRange(self.max_abs, self.half_sums, self.by_row) if self.guard_fp16 else None
         changed = False
         for node in main_nodes(model, "LayerNormalization") if opset(model) >= 18 else ():
             changed |= _decompose(model, node, guard)
@@ -75,5 +78,8 @@ def _statistics(parts: Replacement, node: ir.Node, found: Normalized) -> None:
         if output is None or found.mean is None:
             continue
         scale = parts.number(found.scale, f"scale_{index}", like=found.mean)
-        value = parts.make("Div", [found.mean, scale] if index == 1 else [scale, found.deviation], f"statistic_{index}")
+        deviation = found.deviation
+        if index == 2 and found.largest is not None:
+            deviation = parts.make("Mul", [deviation, found.largest], "whole_deviation")
+        value = parts.make("Div", [found.mean, scale] if index == 1 else [scale, deviation], f"statistic_{index}")
         parts.finish(cast(parts, value, output.dtype or ir.DataType.FLOAT, f"cast_{index}"), index)

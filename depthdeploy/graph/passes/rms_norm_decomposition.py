@@ -23,6 +23,7 @@ class RmsNormDecomposition:
     guard_fp16: bool = False
     max_abs: float = 8192.0
     half_sums: bool = False
+    by_row: bool = False
     name: str = "rms-norm-decomposition"
 
     def __call__(self, model: ir.Model) -> bool:
@@ -31,7 +32,7 @@ class RmsNormDecomposition:
         Raises:
             UsageError: ``max_abs`` is not positive, or more than float16 holds.
         """
-        guard = HalfRange(self.max_abs, self.half_sums) if self.guard_fp16 else None
+        guard = HalfRange(self.max_abs, self.half_sums, self.by_row) if self.guard_fp16 else None
         changed = False
         for node in main_nodes(model, "RMSNormalization") if opset(model) >= 18 else ():
             changed |= _decompose(model, node, guard)

@@ -50,7 +50,7 @@ def test_large_values_in_float16_are_themselves_or_zero(form: str) -> None:
     values = np.array([-20000, -500, -50, 50, 500, 20000], np.float16)
     with warnings.catch_warnings(), np.errstate(over="ignore"):
         warnings.simplefilter("ignore")
-        found = ReferenceEvaluator(as_proto(model)).run(None, {"x": values})[0]
+        (found,) = ReferenceEvaluator(as_proto(model)).run(None, {"x": values})
     np.testing.assert_array_equal(found, np.maximum(values, 0))
 
 

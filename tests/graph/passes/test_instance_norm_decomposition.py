@@ -81,7 +81,9 @@ def test_graphs_without_it_stay(name: str) -> None:
     shape=st.lists(st.integers(1, 5), min_size=2, max_size=4).map(lambda sizes: (1, *sizes, 3)),
     weights=st.sampled_from([OWN, NONE]),
     epsilon=st.sampled_from([1e-12, 1e-6, 1e-5, 1e-3]),
-    rule=st.builds(InstanceNormDecomposition, st.booleans(), st.sampled_from([8.0, 127.0, 65504.0]), st.booleans()),
+    rule=st.builds(
+        InstanceNormDecomposition, st.booleans(), st.sampled_from([8.0, 127.0, 65504.0]), st.booleans(), st.booleans()
+    ),
 )
 def test_any_shape(shape: tuple[int, ...], weights: str, epsilon: float, rule: InstanceNormDecomposition) -> None:
     assert len(decomposed(graph(shape, weights, epsilon), rule)) >= len(PLAIN)

@@ -23,7 +23,7 @@ WIDTH = 384
 Half = NDArray[np.float16]
 
 
-class ReduceMean(OpRun):  # type: ignore[misc]
+class ReduceMean(OpRun):
     """ONNX's reference adds up in the type of its input; a chip that adds up in float32 stores float16 alone."""
 
     op_domain = ""
@@ -71,8 +71,8 @@ def in_half(proto: onnx.ModelProto, rule: LayerNormDecomposition, image: Half, *
     ones, zeros = np.ones(WIDTH, np.float16), np.zeros(WIDTH, np.float16)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        found: Half = evaluator.run(None, {"image": image, "gain": ones, "shift": zeros})[0]
-    return found
+        (found,) = evaluator.run(None, {"image": image, "gain": ones, "shift": zeros})
+    return np.asarray(found)
 
 
 def exact(image: Half, epsilon: float = 1e-6) -> NDArray[np.float64]:
@@ -128,6 +128,23 @@ def test_constant_rows_are_zero_and_not_undefined(epsilon: float) -> None:
     guarded = LayerNormDecomposition(guard_fp16=True, max_abs=16384.0)
     found = in_half(layer_norm(epsilon), guarded, image, half_sums=False)
     assert (found == 0).all()
+
+
+@pytest.mark.parametrize("half_sums", [False, True])
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-6, 1e-12])
+def test_by_row_every_size_is_right_at_once(epsilon: float, half_sums: bool) -> None:
+    image = massive()
+    image[:, 1], image[:, 2], image[:, 3] = wide()[:, 1], activations(0.01)[:, 2], 4096
+    rule = LayerNormDecomposition(guard_fp16=True, max_abs=16384.0, by_row=True, half_sums=half_sums)
+    found = in_half(layer_norm(epsilon), rule, image, half_sums=half_sums)
+    np.testing.assert_allclose(found, exact(image, epsilon), rtol=2e-2, atol=2e-2)
+    assert (found[:, 3] == 0).all()
+
+
+@pytest.mark.parametrize(("max_abs", "half_sums"), [(1000.0, False), (65504.0, False), (65504.0, True)])
+def test_by_row_only_what_passes_float16_by_itself_is_scaled(max_abs: float, half_sums: bool) -> None:
+    scale = HalfRange(max_abs, half_sums, by_row=True).scale(WIDTH)
+    assert scale == (1.0 if max_abs == 1000 else 0.5 if not half_sums else 2.0**-9)
 
 
 @given(max_abs=st.floats(1e-3, LARGEST), count=st.integers(1, 1 << 17), centred=st.booleans(), half=st.booleans())

@@ -57,6 +57,12 @@ def test_the_guarded_form_has_a_factor_before_and_a_floor_behind_the_root() -> N
     assert decomposed(graph(epsilon=0.1), LayerNormDecomposition(guard_fp16=True)) == ["Mul", *PLAIN]
 
 
+def test_by_row_each_row_is_divided_by_its_largest_deviation() -> None:
+    found = decomposed(graph(), LayerNormDecomposition(guard_fp16=True, by_row=True))
+    rows = ["Abs", "ReduceMax", "Max", "Div", "Mul", "ReduceMean", "Div", "Mul", "Mul"]
+    assert found == ["ReduceMean", "Sub", *rows, "Add", "Sqrt", "Div", "Mul", "Add"]
+
+
 def test_new_nodes_are_named_after_the_old_one_and_the_value_keeps_its_name() -> None:
     model = inferred(graph())
     LayerNormDecomposition()(model)
@@ -75,8 +81,8 @@ def test_the_output_of_the_graph_may_be_the_norm_itself() -> None:
     assert_same_function(proto, model)
 
 
-@pytest.mark.parametrize("guard", [False, True])
-def test_mean_and_inverse_deviation_are_given_where_they_are_read(guard: bool) -> None:
+@pytest.mark.parametrize(("guard", "by_row"), [(False, False), (True, False), (True, True)])
+def test_mean_and_inverse_deviation_are_given_where_they_are_read(guard: bool, by_row: bool) -> None:
     proto = build(
         """g (float[1,6,8] image) => (float[1,6,8] depth) <float[8] w_gain>
         {
@@ -86,7 +92,7 @@ def test_mean_and_inverse_deviation_are_given_where_they_are_read(guard: bool) -
         }"""
     )
     model = inferred(proto)
-    assert LayerNormDecomposition(guard_fp16=guard)(model)
+    assert LayerNormDecomposition(guard_fp16=guard, by_row=by_row)(model)
     assert_same_function(proto, model)
 
 
@@ -127,7 +133,11 @@ def test_the_law(name: str, guard: bool) -> None:
     epsilon=st.sampled_from([1e-12, 1e-6, 1e-5, 1e-3]),
     bias=st.booleans(),
     rule=st.builds(
-        LayerNormDecomposition, st.booleans(), st.sampled_from([8.0, 127.0, 3000.0, 65504.0]), st.booleans()
+        LayerNormDecomposition,
+        guard_fp16=st.booleans(),
+        max_abs=st.sampled_from([8.0, 127.0, 3000.0, 65504.0]),
+        half_sums=st.booleans(),
+        by_row=st.booleans(),
     ),
 )
 def test_any_axis_epsilon_and_factors(

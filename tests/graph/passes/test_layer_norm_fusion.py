@@ -131,7 +131,7 @@ def test_axes_as_an_attribute_are_read() -> None:
 
 @pytest.mark.parametrize("removed", ["epsilon", "keepdims"])
 def test_without_epsilon_or_dimensions_it_stays(removed: str) -> None:
-    parts = SPELLINGS["plain"]
+    parts: tuple[str, ...] = SPELLINGS["plain"]
     if removed == "epsilon":
         parts = tuple(part.replace("more = Add (variance, epsilon)", "more = Abs (variance)") for part in parts)
     else:
