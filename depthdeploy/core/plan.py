@@ -219,6 +219,8 @@ class TargetPlan:
         stages: the network at the stages of this target.
         legal: how the graph is made legal.
         refusals: every refusal, as values.
+        fallbacks: why nodes run on the host's processor, as values.
+        slow: why nodes run on a slower unit of the chip, as values.
         uncertain: how many of the rules that the graph touches are second-hand or contradicted.
         memory: expected; ``None`` where the graph is refused for its shapes.
         quantization: who quantizes, and how.
@@ -238,6 +240,8 @@ class TargetPlan:
     stages: tuple[GraphSize, ...]
     legal: LegalizationRecord
     refusals: tuple[Rejection, ...]
+    fallbacks: tuple[Rejection, ...]
+    slow: tuple[Rejection, ...]
     uncertain: int
     memory: MemoryPlan | None
     quantization: QuantizationPlan

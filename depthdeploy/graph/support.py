@@ -40,7 +40,7 @@ class _Judge:
             yield self._unlisted(node)
             return
         if rule.on_host:
-            yield self._complaint(node, rule, "the accelerator has no such operation", "one", Effect.FALLBACK)
+            yield self._complaint(node, rule, "runs on the accelerator", "the host's processor alone", Effect.FALLBACK)
             return
         for one in (rule, *([self.rules[EVERY]] if EVERY in self.rules else ())):
             yield from self._attributes(node, one)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 import onnx_ir as ir
 
+from depthdeploy.core.ends import EndOptions
 from depthdeploy.core.latency import LatencyEstimate, Verdict
 from depthdeploy.core.plan import (
     Blocker,
@@ -29,6 +30,7 @@ from depthdeploy.graph.legalize import make_legal
 from depthdeploy.graph.memory import constants_of, largest_live_set
 from depthdeploy.graph.support import refusal
 from depthdeploy.pipeline.destination import Destination
+from depthdeploy.pipeline.ends import of_the_graph, open_graph
 from depthdeploy.pipeline.legal_record import legalization
 from depthdeploy.pipeline.photographs import Photographs
 from depthdeploy.pipeline.plan_network import Blueprint, blocker, graph_size
@@ -47,6 +49,7 @@ class Terms:
         photographs: what would calibrate and evaluate; ``None`` when they cannot be had here.
         calibration: what was asked to calibrate, for the plan's words.
         allowances: of the request.
+        ends: of the request.
         budget: of the request; ``None`` without one.
     """
 
@@ -54,6 +57,7 @@ class Terms:
     photographs: Photographs | None
     calibration: str
     allowances: Allowances
+    ends: EndOptions
     budget: Budget | None
 
 
@@ -63,8 +67,11 @@ def plan_target(blueprint: Blueprint, goal: Destination, terms: Terms) -> Target
     Raises:
         UsageError: an approximation is unknown or changes nothing in this network.
     """
-    graph = blueprint.graph.clone()
-    made = make_legal(graph, goal.target, goal.variant.name, terms.allowances)
+    asked = terms.allowances
+    opened = open_graph(blueprint.graph.clone(), blueprint.network.input, goal, terms.ends, asked.approximate)
+    graph = opened.graph
+    made = make_legal(graph, goal.target, goal.variant.name, of_the_graph(asked))
+    made = replace(made, approximations=asked.approximate)
     able = goal.target.capabilities
     given = lowered(graph, able.opsets(goal.variant.name)[1]).graph
     toolchain = _toolchain(goal)
@@ -85,6 +92,8 @@ def plan_target(blueprint: Blueprint, goal: Destination, terms: Terms) -> Target
         stages=(blueprint.network.size, graph_size("legalize", graph)),
         legal=legalization(made, able, opset=made.handover),
         refusals=made.support.rejections,
+        fallbacks=made.support.fallbacks,
+        slow=made.support.slow,
         uncertain=sum(one.uncertain for one in _said(made.support)),
         memory=_memory(graph, goal.precision),
         quantization=_quantization(goal, terms.recipe),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from depthdeploy.core.latency import LatencyEstimate
-from depthdeploy.core.plan import OperatorRow, Plan, TargetPlan
+from depthdeploy.core.plan import Blocker, OperatorRow, Plan, TargetPlan
+from depthdeploy.core.support import Rejection
 from depthdeploy.core.target import Handover
 from depthdeploy.report.tables import Table
 
 _SHOWN_LAYERS = 10
-_SHOWN_NODES = 6
+_SHOWN_NODES = 3
 
 
 def network_table(plan: Plan) -> Table:
@@ -80,16 +81,29 @@ def target_table(target: TargetPlan) -> Table:
         ("latency (estimate)", _latency(target.latency)),
         *([("budget", _budget(target))] if target.budget else []),
     ]  # fmt: skip
-    return Table(
-        target.name, ("", ""), tuple(rows), (*_few("On the host", legal.fallbacks), *_few("Slower", legal.slow))
-    )
+    return Table(target.name, ("", ""), tuple(rows), _notes(target))
 
 
-def _few(label: str, lines: Sequence[str]) -> tuple[str, ...]:
-    """The first lines, and how many there are besides; all of them are in the JSON."""
-    shown = tuple(f"{label}: {line}" for line in lines[:_SHOWN_NODES])
-    rest = len(lines) - len(shown)
-    return (*shown, f"{label}: {rest} more; see --json") if rest else shown
+def _notes(target: TargetPlan) -> tuple[str, ...]:
+    hosted, slow = grouped(target.fallbacks), grouped(target.slow)
+    return (*(f"On the host: {line}" for line in hosted), *(f"Slower: {line}" for line in slow))
+
+
+def grouped(said: Sequence[Rejection]) -> tuple[str, ...]:
+    """One line for all nodes of one operator of which the same is said; the first nodes by name."""
+    groups: dict[tuple[str, str, str], list[Rejection]] = {}
+    for one in said:
+        groups.setdefault((one.operator, one.rule, one.remedy), []).append(one)
+    return tuple(_line(members) for members in groups.values())
+
+
+def _line(members: Sequence[Rejection]) -> str:
+    first, count = members[0], len(members)
+    nodes = list(dict.fromkeys(one.node for one in members))
+    names = ", ".join(nodes[:_SHOWN_NODES]) + (f" and {len(nodes) - _SHOWN_NODES} more" if count > _SHOWN_NODES else "")
+    found = " or ".join(list(dict.fromkeys(one.found for one in members))[:_SHOWN_NODES])
+    doubt = " (uncertain)" if first.uncertain else ""
+    return f"{len(nodes)} {first.operator}: {first.rule}{doubt}, found {found}. {first.remedy} ({names})"
 
 
 def _graph(target: TargetPlan) -> str:
@@ -194,10 +208,15 @@ def layer_table(latency: LatencyEstimate, count: int = _SHOWN_LAYERS) -> Table:
     return Table(f"Slowest layers on {latency.title}", columns, rows, latency.notes)
 
 
-def blocker_lines(plan: Plan) -> Sequence[str]:
-    """What stands in the way, one line each."""
-    lines = [f"{one.stage}: {one.what} {one.remedy}" for one in plan.blockers]
-    lines += [
-        f"{target.name}: {one.stage}: {one.what} {one.remedy}" for target in plan.targets for one in target.blockers
-    ]
-    return lines
+def blocker_lines(plan: Plan) -> tuple[str, ...]:
+    """What stands in the way, one line each; refused nodes have their table."""
+    own = ((target.name, one) for target in plan.targets for one in target.blockers)
+    return (
+        *(f"{one.stage}: {_first_line(one)}" for one in plan.blockers),
+        *(f"{name}: {one.stage}: {_first_line(one)}" for name, one in own),
+    )
+
+
+def _first_line(blocker: Blocker) -> str:
+    first, _, rest = blocker.what.partition("\n")
+    return f"{first.rstrip(':')}. {blocker.remedy}" if rest else f"{first} {blocker.remedy}"
