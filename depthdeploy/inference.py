@@ -48,7 +48,7 @@ class OnnxSession:
         options.enable_mem_pattern = False
         # a session that spins while it waits takes the processors from whatever is timed or decoded beside it
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised: it is not printed besides
         graph, name = (str(path), path.name) if isinstance(path, Path) else (path, "a part of the graph")
         try:
             self._session = ort.InferenceSession(

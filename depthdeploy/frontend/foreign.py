@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-import numpy as np
-import onnx
 import onnx_ir as ir
 
 from depthdeploy.core.depth import DepthContract, DepthKind, InputContract
 from depthdeploy.core.model import OnnxModel
 from depthdeploy.core.request import InputOptions
 from depthdeploy.errors import ModelError, UsageError
+from depthdeploy.frontend.foreign_branches import settle_branches
 from depthdeploy.frontend.foreign_ends import (
     depth_output,
     fix_input,
@@ -23,12 +22,9 @@ from depthdeploy.frontend.foreign_ends import (
     infer_shapes,
 )
 from depthdeploy.frontend.foreign_file import open_onnx
+from depthdeploy.frontend.foreign_trial import compared, see_output_shape, trial
 from depthdeploy.frontend.opset import opset_of, upgrade
 from depthdeploy.frontend.store_onnx import store, stored_contracts
-from depthdeploy.inference import OnnxSession
-
-#: The largest change that an opset upgrade may make, as a share of the output's range.
-_SAME = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +71,35 @@ def import_onnx(
     """
     said = options or InputOptions()
     original = open_onnx(path)
-    graph = ir.from_proto(upgrade(original))
-    own, meaning = stored_contracts(graph)
-    image = image_input(graph)
+    read = ir.from_proto(original)
+    own, meaning = stored_contracts(read)
+    image = image_input(read)
     layout = image_layout(image, said.layout if said.layout is not None or own is None else own.layout)
     sides, resized = image_size(image, layout, size)
     contract, remarks = _contract(said, own, sides)
     contract = replace(contract, layout=layout)
     depth = _meaning(kind, meaning, path)
+    settled = settle_branches(original, str(image.name), contract.shape)
+    graph = ir.from_proto(upgrade(settled))
     depth_output(graph, output)
-    fix_input(graph, image, contract.shape)
+    fix_input(graph, image_input(graph), contract.shape)
     asked = f"{sides[0]}x{sides[1]}"
     inferred = ir.from_proto(infer_shapes(ir.to_proto(graph), asked))
+    see_output_shape(inferred, contract.shape, asked)
     fix_output(inferred, inferred.graph.outputs[0], sides)
     model = store(inferred, out, name=name or path.stem, contract=contract, depth=depth)
-    found = _run(model, asked)
-    before = opset_of(original)
-    if before != model.opset:
-        compared = "" if resized else _compared(path, original, model, found, output)
-        remarks = (*remarks, f"opset {before} brought to {model.opset}{compared}")
+    try:
+        found = trial(model, asked)
+        before = opset_of(original)
+        if before != model.opset:
+            change = "" if resized else compared(path, original, model, found, output)
+            remarks = (*remarks, f"opset {before} brought to {model.opset}{change}")
+    except ModelError:
+        for left in (out, out.with_name(f"{out.name}.data")):
+            left.unlink(missing_ok=True)
+        raise
+    if settled is not original:
+        remarks = (*remarks, f"branches decided for {asked}: the network cannot change its size any more")
     return ImportedModel(model, remarks)
 
 
@@ -135,46 +141,3 @@ def _meaning(kind: DepthKind | None, stored: DepthContract | None, path: Path) -
         kinds = ", ".join(one.value for one in DepthKind)
         raise UsageError(f"{path.name} does not say what it predicts.", f"Add --output-kind with one of {kinds}.")
     return stored
-
-
-def _run(model: OnnxModel, asked: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """One run: sizes that are baked into the graph and do not fit show here at the latest."""
-    session = OnnxSession(model.path)
-    try:
-        return session.predict(_probe(model))
-    except Exception as cause:  # ONNX Runtime raises its own untyped exceptions
-        raise ModelError(
-            f"The graph does not run at {asked}: {' '.join(str(cause).split())}",
-            "Give the network's own size after --size, or export it for this one.",
-        ) from cause
-
-
-def _probe(model: OnnxModel) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """One noise image in the input's units, always the same."""
-    return np.random.default_rng(0).uniform(0, model.contract.scale, model.input.shape).astype(np.float32)
-
-
-def _compared(
-    path: Path,
-    original: onnx.ModelProto,
-    model: OnnxModel,
-    found: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    output: str | None,
-) -> str:
-    """How much the upgrade changed on one image, in words.
-
-    Raises:
-        ModelError: the upgraded graph is another function.
-    """
-    chosen = output or original.graph.output[0].name
-    image = next(v for v in original.graph.input if v.name not in {i.name for i in original.graph.initializer})
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(image.type.tensor_type.elem_type)
-    expected = np.asarray(OnnxSession(path).run(_probe(model).astype(dtype), [chosen])[0], dtype=np.float32)
-    span = float(np.ptp(expected)) or 1.0
-    change = float(np.abs(expected.reshape(found.shape) - found).max()) / span
-    if not change <= _SAME:
-        raise ModelError(
-            f"{path.name} computes something else after its upgrade to opset {model.opset}: {change:.1e} of the range.",
-            f"Export the network anew with opset {model.opset} or later.",
-        )
-    return f"; the output changed by {change:.1e} of its range"

@@ -15,6 +15,7 @@ from depthdeploy.graph.passes.affine_folding import AffineFolding
 from depthdeploy.graph.passes.batch_norm_folding import BatchNormFolding
 from depthdeploy.graph.passes.clip_unification import ClipUnification
 from depthdeploy.graph.passes.common import ConstantLifting, DeadCodeElimination, Inlining, Naming, SubexpressionSharing
+from depthdeploy.graph.passes.constant_branch_inlining import ConstantBranchInlining
 from depthdeploy.graph.passes.constant_folding import ConstantFolding
 from depthdeploy.graph.passes.explicit_padding import ExplicitPadding
 from depthdeploy.graph.passes.nan_guard_removal import NanGuardRemoval
@@ -31,6 +32,7 @@ PASSES: tuple[GraphPass, ...] = (
     ConstantLifting(),
     ShapeInference(),
     ConstantFolding(),
+    ConstantBranchInlining(),
     NoOpElimination(),
     ReorderingFusion(),
     ExplicitPadding(),

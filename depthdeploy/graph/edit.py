@@ -77,6 +77,8 @@ def bypass(node: ir.Node, source: ir.Value | None = None) -> bool:
         source.name = name
     if source.shape is None or (static_shape(source) is None and static_shape(result) is not None):
         source.shape = result.shape
+    if source.type is None:
+        source.type = result.type
     result.replace_all_uses_with(source, replace_graph_outputs=True)
     graph.remove(node, safe=True)
     return True

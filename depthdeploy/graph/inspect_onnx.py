@@ -144,7 +144,7 @@ def _infer(model: ir.Model) -> None:
 def _macs(model: ir.Model) -> int | None:
     try:
         return sum(macs_of(node) for node in model.graph.all_nodes())
-    except ModelError:  # a summary says what can be said
+    except (ModelError, LookupError, ArithmeticError):  # a summary says what can be said, of wrong graphs too
         return None
 
 
@@ -185,5 +185,5 @@ def _layer_bytes(model: ir.Model) -> dict[str, int]:
 
 def _described(value: ir.Value) -> str:
     sizes: Sequence[object] = () if value.shape is None else tuple(value.shape)
-    kind = "unknown" if value.dtype is None else value.dtype.numpy().name
+    kind = "unknown" if value.dtype in (None, ir.DataType.UNDEFINED) else value.dtype.numpy().name
     return printable(f"{value.name} {kind}[{','.join(str(size) for size in sizes)}]")
