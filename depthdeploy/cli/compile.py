@@ -9,10 +9,12 @@ from pathlib import Path
 import typer
 
 from depthdeploy import api
+from depthdeploy.cli import options
 from depthdeploy.cli.console import Terminal, open_console, show_error
 from depthdeploy.cli.output import AS_JSON, show_json
 from depthdeploy.cli.summary import show_outcome
 from depthdeploy.core.depth import ColorOrder, DepthKind, Interpolation, Layout, ResizeRule
+from depthdeploy.core.ends import EndOptions, Taken
 from depthdeploy.core.progress import Silence
 from depthdeploy.core.request import (
     DEFAULT_MODEL,
@@ -146,6 +148,11 @@ def compile_command(
         help="How much may run on the host's processor: a number of nodes, or a share of the MACs as in 2.5%.",
         rich_help_panel=_GRAPH,
     ),
+    takes: options.TakenInput = Taken.FLOAT,
+    input_layout: options.TakenLayout = None,
+    input_color: options.TakenColor = None,
+    host_tail: options.HostTail = None,
+    cut_at: options.CutAt = None,
     output_kind: DepthKind | None = typer.Option(
         None, "--output-kind", help="What the network predicts.", rich_help_panel=_FOREIGN
     ),
@@ -210,6 +217,7 @@ def compile_command(
         seed=seed,
         max_drop=tuple(Drop.parse(text) for text in max_drop),
         allowances=Allowances(tuple(approximate), parse_fallback(allow_fallback) if allow_fallback else None),
+        ends=EndOptions(takes, input_layout, input_color, host_tail, cut_at),
         until=until,
         out=out,
         cache=cache,

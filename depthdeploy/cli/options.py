@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from depthdeploy.core.depth import ColorOrder, DepthKind, Interpolation, Layout, ResizeRule
+from depthdeploy.core.ends import TailRule, Taken
 from depthdeploy.core.request import DEFAULT_MODEL, InputOptions
 from depthdeploy.errors import UsageError
 
@@ -17,6 +18,7 @@ QUANTIZATION = "Quantization"
 GRAPH = "Graph"
 FOREIGN = "Input of a foreign ONNX"
 OUTPUT = "Output"
+ENDS = "The network's ends on the chip"
 
 Targets = Annotated[
     list[str],
@@ -115,6 +117,40 @@ AllowFallback = Annotated[
         help="How much may run on the host's processor: a number of nodes, or a share of the MACs as in 2.5%.",
         rich_help_panel=GRAPH,
     ),
+]
+
+TakenInput = Annotated[
+    Taken,
+    typer.Option(
+        "--input",
+        help="What the artifact takes: the normalised float tensor, or a camera's uint8 pixels.",
+        rich_help_panel=ENDS,
+    ),
+]
+TakenLayout = Annotated[
+    Layout | None,
+    typer.Option(
+        "--input-layout", help="Its dimension order. Default: the network's, nchw in the zoo.", rich_help_panel=ENDS
+    ),
+]
+TakenColor = Annotated[
+    ColorOrder | None,
+    typer.Option(
+        "--input-color", help="Its channel order. Default: the network's, rgb in the zoo.", rich_help_panel=ENDS
+    ),
+]
+HostTail = Annotated[
+    TailRule | None,
+    typer.Option(
+        "--host-tail",
+        help="What the host computes at the network's end: nothing, formulas and reshapes, or the enlargement too. "
+        "Default: the target's, none for most.",
+        rich_help_panel=ENDS,
+    ),
+]
+CutAt = Annotated[
+    str | None,
+    typer.Option("--cut-at", help="The last node or tensor of the accelerator.", rich_help_panel=ENDS),
 ]
 
 OutputKind = Annotated[

@@ -12,6 +12,7 @@ from depthdeploy import api
 from depthdeploy.cli import options
 from depthdeploy.cli.console import Terminal, open_console
 from depthdeploy.cli.output import AS_JSON, show_json, show_table
+from depthdeploy.core.ends import EndOptions, Taken
 from depthdeploy.core.plan import Budget, Plan, TargetPlan
 from depthdeploy.core.progress import Silence
 from depthdeploy.core.request import DEFAULT_RECIPE, CompileRequest, parse_fallback, parse_size
@@ -42,6 +43,11 @@ def plan_command(
     allow_few: options.AllowFew = False,
     approximate: options.Approximate = [],  # noqa: B006
     allow_fallback: options.AllowFallback = None,
+    takes: options.TakenInput = Taken.FLOAT,
+    input_layout: options.TakenLayout = None,
+    input_color: options.TakenColor = None,
+    host_tail: options.HostTail = None,
+    cut_at: options.CutAt = None,
     output_kind: options.OutputKind = None,
     output_name: options.OutputName = None,
     input_range: options.InputRange = None,
@@ -100,6 +106,7 @@ def plan_command(
         data_root=data_root,
         seed=seed,
         allowances=Allowances(tuple(approximate), parse_fallback(allow_fallback) if allow_fallback else None),
+        ends=EndOptions(takes, input_layout, input_color, host_tail, cut_at),
         cache=cache,
     )
     console = open_console(stderr=as_json)

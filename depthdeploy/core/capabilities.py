@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from depthdeploy.core.ends import TailRule
 from depthdeploy.core.grid import Granularity, NumberFormat
 from depthdeploy.core.operator_rules import read_rules
 from depthdeploy.core.scheme import Escape, Scheme
@@ -47,6 +48,7 @@ def _capabilities(table: Table) -> Capabilities:
         host=table.take("host", str, ""),
         unlisted=table.choice("unlisted", Effect, Effect.REFUSE),
         calibration=_advice(table),
+        host_tail=table.choice("host_tail", TailRule, TailRule.NONE),
     )
     if read.unlisted is Effect.FALLBACK and not read.host:
         raise table.error("host", "where nodes without a rule run", "nothing")

@@ -37,8 +37,6 @@ class EndOptions:
         takes: the input's element type, and with it who normalises.
         layout: the dimension order of the artifact's input; the network's own when ``None``.
         color: the channel order of the artifact's input; the network's own when ``None``.
-        exact_borders: whether a folded normalisation must be exact where a convolution pads; otherwise the padding is
-            one grey.
         tail: which operations the host computes; the target's own rule when ``None``.
         cut_at: the node or tensor after which the host goes on.
     """
@@ -46,7 +44,6 @@ class EndOptions:
     takes: Taken = Taken.FLOAT
     layout: Layout | None = None
     color: ColorOrder | None = None
-    exact_borders: bool = True
     tail: TailRule | None = None
     cut_at: str | None = None
 

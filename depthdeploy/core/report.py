@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from depthdeploy.core.depth import DepthContract, InputContract
 from depthdeploy.core.findings import Findings
 from depthdeploy.core.metrics import Evaluation, Latency
+from depthdeploy.core.tensor import TensorSpec
 
 #: The version of ``report.json``; a change that breaks a reader raises the first number.
 REPORT_SCHEMA = "1.2"
@@ -136,6 +137,23 @@ class LegalizationRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class InterfaceRecord:
+    """What the artifact itself takes and gives: where that differs from the network, it was asked for.
+
+    Attributes:
+        input_tensor: the artifact's input.
+        input: how a photograph becomes it.
+        output_tensor: the artifact's output.
+        output: what it means, and what the host computes from it.
+    """
+
+    input_tensor: TensorSpec
+    input: InputContract
+    output_tensor: TensorSpec
+    output: DepthContract
+
+
+@dataclass(frozen=True, slots=True)
 class KernelCheck:
     """The artifact's own run against the exact emulation of its number formats.
 
@@ -177,6 +195,7 @@ class Report:
         machine: processor and instruction set.
         remarks: what a reader must know before trusting a figure: an implausible sign or unit, pairs left out.
         legalization: how the graph was made legal; ``None`` in reports before schema 1.2.
+        interface: what the artifact takes and gives; ``None`` in reports before schema 1.2.
     """
 
     schema: str
@@ -201,3 +220,4 @@ class Report:
     machine: str
     remarks: tuple[str, ...] = ()
     legalization: LegalizationRecord | None = None
+    interface: InterfaceRecord | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from depthdeploy.core.ends import TailRule
 from depthdeploy.core.performance import Performance
 from depthdeploy.core.scheme import Scheme
 from depthdeploy.core.support import Effect, OpRule
@@ -96,6 +97,7 @@ class Capabilities:
         host: where nodes run that the accelerator cannot take, in words; empty when the target has no such fallback.
         unlisted: what becomes of an operator without a rule: refused, or run on the host.
         calibration: how many photographs the vendor asks for.
+        host_tail: which operations at a network's end belong to the host where the user says nothing.
     """
 
     target: str
@@ -113,6 +115,7 @@ class Capabilities:
     host: str = ""
     unlisted: Effect = Effect.REFUSE
     calibration: CalibrationAdvice = field(default_factory=lambda: CalibrationAdvice(0, "", ""))
+    host_tail: TailRule = TailRule.NONE
 
     def rules(self, variant: str) -> Mapping[str, OpRule]:
         """Operator -> rule for one variant."""

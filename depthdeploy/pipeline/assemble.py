@@ -11,6 +11,7 @@ from depthdeploy.core.metrics import Evaluation, Evidence, MetricKind
 from depthdeploy.core.model import CompiledArtifact, QuantizedModel
 from depthdeploy.core.report import (
     REPORT_SCHEMA,
+    InterfaceRecord,
     KernelCheck,
     LegalizationRecord,
     NetworkRecord,
@@ -108,7 +109,13 @@ def assemble(run: Run, inputs: Inputs, *, made: Made, goal: Destination) -> Repo
         versions={**versions_of("depthdeploy", "onnx", "onnxruntime", "torch", "transformers"), **artifact.versions},
         machine=f"{cpu_name()}, {_instructions()}",
         legalization=legal,
+        interface=_interface(artifact, network),
     )
+
+
+def _interface(artifact: CompiledArtifact, network: Network) -> InterfaceRecord:
+    contract, depth = artifact.contract or network.model.contract, artifact.depth or network.model.depth
+    return InterfaceRecord(artifact.input, contract, artifact.output, depth)
 
 
 def _approximations(made: Made) -> tuple[str, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
 
 from depthdeploy.core.depth import InputContract
 from depthdeploy.core.digest import canonical_json
-from depthdeploy.core.ends import EndOptions, TailRule, Taken
+from depthdeploy.core.ends import EndOptions, Taken
 from depthdeploy.core.host_tail import HostTail
 from depthdeploy.core.model import OnnxModel, QuantizedModel
 from depthdeploy.core.support import Allowances
@@ -27,39 +28,90 @@ from depthdeploy.pipeline.destination import Destination
 from depthdeploy.pipeline.model_stages import versions_of
 from depthdeploy.pipeline.run import Run
 
+#: The approximation by which a folded normalisation pads with one grey instead of the mean colour.
+FOLDED_BORDERS = "normalization=folded-borders"
+
 #: The name of the host's graph beside an artifact.
 TAIL = "tail.onnx"
 
 
-def open_ends(model: OnnxModel, goal: Destination, options: EndOptions, folder: Path) -> OnnxModel:
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A network whose ends are open: the accelerator's part, its input as calibration needs it.
+
+    Attributes:
+        graph: that part.
+        contract: what it takes.
+        cut: where the host goes on; ``None`` where the accelerator computes everything.
+        changed: whether anything differs from the network.
+    """
+
+    graph: ir.Model
+    contract: InputContract
+    cut: Cut | None
+    changed: bool
+
+
+def open_graph(
+    graph: ir.Model, contract: InputContract, goal: Destination, options: EndOptions, approximate: Sequence[str] = ()
+) -> Opened:
+    """Open both ends of a canonical graph; it may be changed in place.
+
+    Args:
+        graph: the network.
+        contract: what it takes.
+        goal: where it goes; its own rule for the tail counts where nothing was said.
+        options: what was said.
+        approximate: the approximations that were asked for; one of them concerns the input.
+
+    Raises:
+        UsageError: the cut is not possible, the target normalises outside of the graph, or the approximation of borders
+            changes nothing.
+    """
+    wanted = options.shaped(contract)
+    _require_graph_normalises(goal, options)
+    cut = _cut(graph, options, goal)
+    graph = graph if cut is None else cut.head
+    borders = Borders.CHANNEL
+    if FOLDED_BORDERS in approximate:
+        _require_padded_image(graph, contract, wanted)
+        borders = Borders.ROUNDED
+    taken = prepare_input(graph, contract, wanted, borders=borders)
+    return Opened(graph, taken, cut, changed=cut is not None or taken != contract)
+
+
+def open_ends(
+    model: OnnxModel, goal: Destination, options: EndOptions, approximate: Sequence[str], folder: Path
+) -> OnnxModel:
     """The part of a network that the accelerator computes, and its input as calibration needs it.
 
     Args:
         model: the canonical network.
-        goal: where it goes; its own rule for the tail counts where nothing was said.
-        options: what was said.
+        goal: where it goes.
+        options: what was said of its ends.
+        approximate: the approximations that were asked for.
         folder: where graphs are written, if anything changes.
 
     Returns:
         The same model when nothing is asked for.
 
     Raises:
-        UsageError: the cut is not possible, or the target normalises outside of the graph.
+        UsageError: as :func:`open_graph` says.
     """
-    wanted = options.shaped(model.contract)
-    _require_graph_normalises(goal, options)
-    graph = read_graph(model.path)
-    cut = _cut(graph, options, goal)
-    if cut is None and wanted == model.contract:
+    opened = open_graph(read_graph(model.path), model.contract, goal, options, approximate)
+    if not opened.changed:
         return model
     depth, tail = model.depth, model.tail
-    if cut is not None:
+    if opened.cut is not None:
         tail = folder / TAIL
-        depth = replace(depth, tail=_described(cut, tail))
-        graph = cut.head
-    borders = Borders.CHANNEL if options.exact_borders else Borders.ROUNDED
-    contract = prepare_input(graph, model.contract, wanted, borders=borders)
-    return _written(graph, replace(model, contract=contract, depth=depth, tail=tail), folder / "opened.onnx")
+        depth = replace(depth, tail=_described(opened.cut, tail))
+    handle = replace(model, contract=opened.contract, depth=depth, tail=tail)
+    return _written(opened.graph, handle, folder / "opened.onnx")
+
+
+def of_the_graph(allowances: Allowances) -> Allowances:
+    """What is conceded of the graph between its ends."""
+    return replace(allowances, approximate=tuple(one for one in allowances.approximate if one != FOLDED_BORDERS))
 
 
 def finish_ends(run: Run, quantized: QuantizedModel, wanted: InputContract) -> QuantizedModel:
@@ -107,10 +159,22 @@ def _require_graph_normalises(goal: Destination, options: EndOptions) -> None:
         )
 
 
+def _require_padded_image(graph: ir.Model, contract: InputContract, wanted: InputContract) -> None:
+    """An approximation that changes nothing is a misunderstanding."""
+    exact, rounded = graph.clone(), graph.clone()
+    prepare_input(exact, contract, wanted, borders=Borders.CHANNEL)
+    prepare_input(rounded, contract, wanted, borders=Borders.ROUNDED)
+    if len(exact.graph) == len(rounded.graph):
+        raise UsageError(
+            f"--approximate {FOLDED_BORDERS} changes nothing: no normalisation goes into a padded convolution.",
+            "Leave it out; it belongs to --input uint8.",
+        )
+
+
 def _cut(graph: ir.Model, options: EndOptions, goal: Destination) -> Cut | None:
     if options.cut_at is not None:
         return cut_at(graph, options.cut_at)
-    return cut_tail(graph, options.tail or TailRule.NONE)
+    return cut_tail(graph, options.tail or goal.target.capabilities.host_tail)
 
 
 def _described(cut: Cut, path: Path) -> HostTail:

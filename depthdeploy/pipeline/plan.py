@@ -41,6 +41,6 @@ def plan_network(request: CompileRequest, listener: Listener, *, cache: Path, bu
         photographs = choose(request, recipe if quantizes else None)
     except DepthdeployError as error:
         blockers.append(blocker("calibrate", error))
-    terms = Terms(recipe, photographs, request.calibration, request.allowances, budget)
+    terms = Terms(recipe, photographs, request.calibration, request.allowances, request.ends, budget)
     targets = tuple(plan_target(network, goal, terms) for goal in destinations)
     return Plan(PLAN_SCHEMA, __version__, network.network, targets, (*blockers, *network.blockers))

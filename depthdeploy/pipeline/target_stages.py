@@ -20,7 +20,7 @@ from depthdeploy.graph.legalize import legalize as make_legal
 from depthdeploy.imaging.preprocess import preprocess
 from depthdeploy.pipeline import scoring
 from depthdeploy.pipeline.destination import Destination
-from depthdeploy.pipeline.ends import open_ends, require_door
+from depthdeploy.pipeline.ends import of_the_graph, open_ends, require_door
 from depthdeploy.pipeline.handover import in_opset
 from depthdeploy.pipeline.model_stages import Network, versions_of
 from depthdeploy.pipeline.photographs import Photographs
@@ -78,10 +78,11 @@ def legalize(run: Run, network: Network, goal: Destination, allowances: Allowanc
     """
 
     def make(folder: Path, _: Progress) -> LegalModel:
-        opened = open_ends(network.model, goal, options, folder)
-        legal = make_legal(opened, goal.target, goal.variant.name, folder / "model.onnx", allowances)
+        opened = open_ends(network.model, goal, options, allowances.approximate, folder)
+        inner = of_the_graph(allowances)
+        legal = make_legal(opened, goal.target, goal.variant.name, folder / "model.onnx", inner)
         require_door(legal.model, goal, options.shaped(network.model.contract), allowances)
-        return legal
+        return replace(legal, approximations=allowances.approximate)
 
     rewrites = [rewrite.name for rewrite in goal.target.lowering(goal.variant.name)]
     depends = (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from depthdeploy.core.depth import DepthContract, InputContract
+from depthdeploy.core.depth import DepthContract, InputContract, InputForm
+from depthdeploy.core.preprocessing import preprocessing_of
 from depthdeploy.core.report import Report
 from depthdeploy.report.findings import precision_words
 from depthdeploy.report.tables import Table
@@ -31,6 +32,7 @@ def network_table(report: Report) -> Table:
         ("multiply-accumulates", f"{network.macs / 1e9:.3f} G ({network.macs:,})"),
         ("input", _input(network.input)),
         ("output", _output(network.output)),
+        *_interface(report),
         ("parity with PyTorch", network.parity or "not applicable: the network came as ONNX"),
         ("weights", f"SHA-256 {network.weights_sha256}"),
         ("canonical ONNX", f"SHA-256 {network.onnx_sha256}, opset {network.opset}"),
@@ -83,6 +85,26 @@ def _input(contract: InputContract) -> str:
         f"0..{contract.scale:g}, mean {_triple(contract.mean)}, std {_triple(contract.std)}, "
         f"{contract.resize.value}, {contract.interpolation.value}"
     )
+
+
+def _interface(report: Report) -> list[tuple[str, str]]:
+    """What the artifact takes and gives itself; nothing in old reports."""
+    record = report.interface
+    if record is None:
+        return []
+    rows = [("artifact's input", f"{record.input_tensor}, {_taken(record.input)}")]
+    rows.append(("artifact's output", str(record.output_tensor)))
+    tail = record.output.tail
+    return rows if tail is None else [*rows, ("on the host", f"{tail} ({tail.file} beside the artifact)")]
+
+
+def _taken(contract: InputContract) -> str:
+    units = preprocessing_of(contract)
+    order = f"{contract.color.value.upper()} {contract.layout.value.upper()}"
+    formula = f"(pixel - {_triple(units.mean)}) / {_triple(units.std)}"
+    if contract.form is InputForm.NORMALIZED:
+        return f"{order}, normalised outside: {formula}"
+    return f"{order}, pixels 0..255; normalised inside: {formula}"
 
 
 def _triple(values: tuple[float, float, float]) -> str:

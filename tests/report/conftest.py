@@ -1,16 +1,19 @@
 """A small report with every kind of figure, and a gallery of made maps."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from depthdeploy.core.depth import DepthContract, DepthKind, InputContract
+from depthdeploy.core.depth import DepthContract, DepthKind, InputContract, InputForm, Layout
 from depthdeploy.core.findings import Findings, ParetoPoint, Sensitivity, StepRecord
 from depthdeploy.core.gallery import GalleryItem
+from depthdeploy.core.host_tail import HostStep, HostTail
 from depthdeploy.core.metrics import Distribution, Evaluation, Evidence, ImageScore, Latency, MetricKind
 from depthdeploy.core.report import (
     REPORT_SCHEMA,
+    InterfaceRecord,
     KernelCheck,
     LegalizationRecord,
     NetworkRecord,
@@ -19,6 +22,7 @@ from depthdeploy.core.report import (
     SelectionRecord,
     StageRecord,
 )
+from depthdeploy.core.tensor import TensorSpec
 
 FP32 = ("fp32", "onnxruntime 1.31.1 CPU", Evidence.REFERENCE)
 EMULATED = ("emulated int8", "onnxruntime 1.31.1 CPU", Evidence.EMULATED)
@@ -103,6 +107,19 @@ def all_findings() -> Findings:
     return Findings(steps, rows, pareto, "fp32")
 
 
+def _interface(contract: InputContract) -> InterfaceRecord:
+    """A camera's bytes go in, the host enlarges what comes out."""
+    small, large = TensorSpec("small", "float32", (1, 1, 128, 128)), TensorSpec("depth", "float32", (1, 1, 256, 256))
+    step = HostStep("depth", "Resize", "mode linear, 1x1x128x128 -> 1x1x256x256")
+    tail = HostTail("tail.onnx", "d" * 64, small, large, (step,))
+    return InterfaceRecord(
+        input_tensor=TensorSpec("image", "uint8", (1, 256, 256, 3)),
+        input=replace(contract, form=InputForm.UINT8, layout=Layout.NHWC),
+        output_tensor=small,
+        output=DepthContract(DepthKind.INVERSE_DEPTH, tail=tail),
+    )
+
+
 @pytest.fixture
 def report() -> Report:
     contract = InputContract(256, 256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), multiple=32)
@@ -159,6 +176,7 @@ def report() -> Report:
         versions={"openvino": "2026.0", "numpy": "2.4.6"},
         machine="x86-64, avx512_vnni",
         remarks=("2 pairs lie where the photograph is cut off.",),
+        interface=_interface(contract),
         legalization=LegalizationRecord(
             nodes=190,
             rewrites=("resize-explicit", "layer-norm-decomposition"),

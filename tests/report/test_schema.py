@@ -14,14 +14,20 @@ from jsonschema.exceptions import ValidationError
 from depthdeploy.core import findings
 from depthdeploy.core import report as records
 from depthdeploy.core.depth import DepthContract, InputContract
+from depthdeploy.core.host_tail import HostStep, HostTail
 from depthdeploy.core.metrics import Distribution, Evaluation, ImageScore, Latency
 from depthdeploy.core.report import Report
+from depthdeploy.core.tensor import TensorSpec
 from depthdeploy.report.json import report_json
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "report.schema.json").read_text("utf-8"))
 CLASSES: dict[str, type] = {
     "inputContract": InputContract,
     "depthContract": DepthContract,
+    "tensor": TensorSpec,
+    "hostStep": HostStep,
+    "hostTail": HostTail,
+    "interface": records.InterfaceRecord,
     "network": records.NetworkRecord,
     "quantization": records.QuantizationRecord,
     "legalization": records.LegalizationRecord,
