@@ -83,7 +83,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "scalar-inputs": Check(_words("inputs {inputs} are one constant number"), operands.not_scalar, _INPUTS),
     "no-scalar-inputs": Check(_words("inputs {inputs} are more than one number"), operands.is_scalar, _INPUTS),
     "operands": Check(_words("the second factor is {accepted}"), operands.operands, _ACCEPTED),
-    "equal-ranks": Check(_words("both factors have as many dimensions"), operands.unequal_ranks, _NOTHING),
+    "equal-ranks": Check(_words("both activations have as many dimensions"), operands.unequal_ranks, _NOTHING),
     "rank": Check(_words("there are {accepted} dimensions"), shapes.rank, _ACCEPTED),
     "max-dimension": Check(_words("no side is longer than {limit}"), shapes.long_dimension, _LIMIT),
     "max-batch": Check(_words("the batch is at most {limit}"), shapes.batch, _LIMIT),

@@ -159,3 +159,59 @@ def test_escapes_are_read_the_cheapest_first(tmp_path: Path) -> None:
 def test_a_wrong_escape_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(PluginError, match=message):
         load_capabilities(with_escapes(tmp_path, old, new))
+
+
+CHIPS = """
+[variants.two]
+title = "Toy Two"
+precisions = ["fp32"]
+schemes = {}
+aliases = ["toy-two", "second"]
+device = "NPU"
+artifact = ".blob"
+opset = [11, 13]
+uncertain = true
+
+[[operators]]
+names = ["Relu"]
+variants = ["two"]
+remedy = "Do without."
+source = "the other manual"
+
+[schemes.w7]"""
+
+
+def with_chips(tmp_path: Path, old: str = "", new: str = "") -> Path:
+    text = GOOD.replace("\n[schemes.w7]", CHIPS, 1)
+    assert old in text
+    path = tmp_path / "capabilities.toml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def test_a_variant_has_what_is_its_own(tmp_path: Path) -> None:
+    able = load_capabilities(with_chips(tmp_path))
+    assert (able.suffix("one"), able.suffix("two")) == (".bin", ".blob")
+    assert (able.opsets("one"), able.opsets("two")) == ((13, 21), (11, 13))
+    assert able.variants["two"].device == "NPU"
+    assert set(able.rules("one")) == {"Conv", "Resize"}
+    assert set(able.rules("two")) == {"Conv", "Resize", "Relu"}
+
+
+def test_rules_of_an_uncertain_variant_are_uncertain(tmp_path: Path) -> None:
+    able = load_capabilities(with_chips(tmp_path))
+    assert {rule.uncertain for rule in able.rules("one").values()} == {False}
+    assert {rule.uncertain for rule in able.rules("two").values()} == {True}
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"), [("one", "one"), ("two", "two"), ("second", "two"), ("secon", None), ("Two", None), ("", None)]
+)
+def test_a_variant_by_name_or_alias(tmp_path: Path, name: str, variant: str | None) -> None:
+    assert load_capabilities(with_chips(tmp_path)).variant_named(name) == variant
+
+
+@pytest.mark.parametrize(("old", "new"), [('"second"', '"one"'), ('"second"', '"toy-two"')])
+def test_a_name_that_means_two_variants(tmp_path: Path, old: str, new: str) -> None:
+    with pytest.raises(PluginError, match="variants: expected every name and alias once"):
+        load_capabilities(with_chips(tmp_path, old, new))

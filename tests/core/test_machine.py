@@ -51,6 +51,14 @@ def test_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
         machine.runs_here(able("fast", "plain"), "slow")
 
 
+def test_what_needs_a_device_runs_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It suits every processor, and is neither chosen nor run for one."""
+    has(monkeypatch, "avx2")
+    monkeypatch.setitem(VARIANTS, "npu", Variant("npu", "Npu", {}, ("fp16",), device="NPU"))
+    assert not machine.runs_here(able("npu", "plain"), "npu")
+    assert machine.variant_for_this_cpu(able("npu", "plain")) == "plain"
+
+
 def test_this_processor_has_a_name() -> None:
     assert machine.cpu_name()
     assert all(flag == flag.lower().strip() for flag in machine.cpu_flags())

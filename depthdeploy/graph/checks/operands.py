@@ -34,7 +34,7 @@ def operands(subject: Subject, arguments: Arguments) -> str | None:
 
 
 def unequal_ranks(subject: Subject, _: Arguments) -> str | None:
-    """Inputs of different numbers of dimensions."""
-    shapes = [static_shape(value) for value in subject.node.inputs if value is not None]
+    """Activations of different numbers of dimensions."""
+    shapes = [static_shape(value) for value in subject.node.inputs if value is not None and constant(value) is None]
     ranks = [len(shape) for shape in shapes if shape is not None]
     return " and ".join(map(str, ranks)) if len(set(ranks)) > 1 else None
