@@ -22,6 +22,7 @@ from latency.fit import Case, Vector, case_of, constants_of, fit_families, left_
 from latency.graphs import graph_of
 
 from depthdeploy.core.performance import Constants, Performance
+from depthdeploy.estimate.chart import layer_chart
 from depthdeploy.estimate.roofline import estimate
 from depthdeploy.estimate.work import Work, works_of
 
@@ -29,6 +30,13 @@ from depthdeploy.estimate.work import Work, works_of
 STUDY = ("midas-v21-small-288x512", "midas-v21-small-384x672")
 STUDY_TARGETS = ("openvino:npu-3720", "openvino:npu-4000", "openvino:npu-5010")
 BUDGET_MS, SHARE = 16.0, 0.5
+
+#: Network, chip, precision and share of the page's charts.
+CHARTS = (
+    ("midas-v21-small-288x512", "openvino:npu-3720", "int8", SHARE),
+    ("midas-v21-small-256x256", "hailo:hailo8", "int8", 1.0),
+    ("depth-anything-v2-small-518x518", "tensorrt:orin-nano", "fp16", 1.0),
+)
 
 #: Below so many figures the worst miss is the interval, from there on the one that nine in ten do not exceed.
 ENOUGH = 10
@@ -176,13 +184,24 @@ def run(graphs: Graphs) -> tuple[Row, Mapping[str, Constants]]:
     return {"families": families, "figures": figures, "study": study(graphs, chips, constants)}, constants
 
 
+def draw(graphs: Graphs, folder: Path) -> None:
+    """The charts, with the constants that the targets' files have now."""
+    chips = performances()
+    for network, target, precision, share in CHARTS:
+        made = estimate(graphs.graph(network), chips[target], precision, concurrent=share)
+        name = f"latency-{network}-{target.replace(':', '-')}.svg"
+        (folder / name).write_text(layer_chart(made, network), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--graphs", type=Path, required=True, help="where exported graphs are kept")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "latency_estimate.json")
     parser.add_argument("--write", action="store_true", help="put the constants into the targets' files")
+    parser.add_argument("--charts", type=Path, help="a folder for the page's pictures")
     given = parser.parse_args()
-    result, constants = run(Graphs(given.graphs))
+    graphs = Graphs(given.graphs)
+    result, constants = run(graphs)
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if given.write:
         by_path: dict[Path, dict[str, Constants]] = {}
@@ -190,6 +209,8 @@ def main() -> None:
             by_path.setdefault(performance_path(target), {})[chip.constants.family] = constants[chip.constants.family]
         for path, families in by_path.items():
             write_constants(path, families.values())
+    if given.charts:
+        draw(graphs, given.charts)
     print(json.dumps(result["families"], indent=1))
 
 

@@ -140,34 +140,35 @@ def efficientnet_lite(version: int, side: int) -> ir.Model:
     return net.model(image, net.classify(net.conv(x, 1280, 1)))
 
 
-def _residual(net: Net, x: ir.Value, out: int, stride: int, *, deep: bool, early: bool) -> ir.Value:
+def _residual(net: Net, x: ir.Value, out: int, stride: int, *, deep: bool) -> ir.Value:
     if deep:
-        first, second = (stride, 1) if early else (1, stride)
-        y = net.conv(net.conv(net.conv(x, out // 4, 1, first), out // 4, 3, second), out, 1, act=False)
+        y = net.conv(net.conv(net.conv(x, out // 4, 1), out // 4, 3, stride), out, 1, act=False)
     else:
         y = net.conv(net.conv(x, out, 3, stride), out, 3, act=False)
-    same = stride == 1 and sides(x)[1] == out
-    return net.relu(net.add(y, x if same else net.conv(x, out, 1, stride, act=False)))
+    if sides(x)[1] != out:
+        return net.relu(net.add(y, net.conv(x, out, 1, stride, act=False)))
+    return net.relu(net.add(y, net.pool(x, 1, stride) if stride > 1 else x))
 
 
-def _resnet_features(net: Net, x: ir.Value, layers: int, *, early: bool = False) -> list[ir.Value]:
+def _resnet_features(net: Net, x: ir.Value, layers: int, *, slim: bool = False) -> list[ir.Value]:
+    """After the stem and every stage; ``slim``: a stage's last unit has the stride, not the next stage's first."""
     deep = layers >= 50
     repeats = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}[layers]
     features = [net.conv(x, 64, 7, 2)]
     x = net.pool(features[0], 3, 2)
     for stage, count in enumerate(repeats):
-        out = (256 if deep else 64) << stage
+        strided = (count - 1 if stage < 3 else -1) if slim else (0 if stage else -1)
         for index in range(count):
-            x = _residual(net, x, out, 2 if stage and index == 0 else 1, deep=deep, early=early)
+            x = _residual(net, x, (256 if deep else 64) << stage, 2 if index == strided else 1, deep=deep)
         features.append(x)
     return features
 
 
-def resnet(layers: int, side: int, *, early: bool = False) -> ir.Model:
-    """Residual networks (He et al. 2016); ``early``: the original form, whose first 1x1 convolution has the stride."""
+def resnet(layers: int, side: int, *, slim: bool = False) -> ir.Model:
+    """Residual networks (He et al. 2016); ``slim`` as TensorFlow's slim library has version 1."""
     net = Net()
     image = net.value((1, 3, side, side))
-    return net.model(image, net.classify(_resnet_features(net, image, layers, early=early)[-1]))
+    return net.model(image, net.classify(_resnet_features(net, image, layers, slim=slim)[-1]))
 
 
 #: Channels of the pruned FastDepth (Wofk et al. 2019) as published: encoder's layers, decoder's layers.
@@ -268,7 +269,7 @@ CLASSIFIERS: Mapping[str, Callable[[], ir.Model]] = {
     **{f"resnet{n}-{side}": (lambda n=n, side=side: resnet(n, side)) for n in (18, 34, 50) for side in (224, 256)},  # type: ignore[misc]
     **{f"repvgg-{name}-224": (lambda name=name: repvgg(name, 224)) for name in ("a0", "a1", "a2", "b0")},  # type: ignore[misc]
     "fastdepth-224": lambda: fastdepth(224),
-    "resnet50-v1-224": lambda: resnet(50, 224, early=True),
+    "resnet50-v1-224": lambda: resnet(50, 224, slim=True),
     "vgg13-224": lambda: vgg13(224),
     "deit-tiny-224": lambda: vit(192),
     "deit-small-224": lambda: vit(384),

@@ -211,7 +211,7 @@ def _count(value: ir.Value) -> int:
 
 def _shape(value: ir.Value | None) -> tuple[int, ...]:
     if value is not None and value.shape is None and value.const_value is not None:
-        return value.const_value.shape.numpy()
+        return tuple(value.const_value.shape.numpy())
     if value is None or value.shape is None or not value.shape.is_static():
         name = "" if value is None else value.name
         raise ModelError(f"{name} has no static shape, so its traffic cannot be counted.", "Give a size: --size HxW.")
