@@ -12,12 +12,15 @@ from depthdeploy.core.depth import (
     DepthContract,
     DepthKind,
     InputContract,
+    InputForm,
     Interpolation,
     Layout,
     ResizeRule,
 )
 from depthdeploy.core.digest import canonical_json, digest_of, sha256_bytes, sha256_file
+from depthdeploy.core.ends import TailRule
 from depthdeploy.core.grid import Granularity, NumberFormat
+from depthdeploy.core.host_tail import HostStep, HostTail
 from depthdeploy.core.machine import cpu_flags, cpu_name, variant_for_this_cpu
 from depthdeploy.core.model import (
     Licence,
@@ -27,7 +30,10 @@ from depthdeploy.core.model import (
     WeightsFormat,
     WeightsSource,
 )
+from depthdeploy.core.performance import Performance
+from depthdeploy.core.performance_file import load_performance
 from depthdeploy.core.photos import DatasetPlugin, DepthRange, Photo, PhotoSet, PointPair
+from depthdeploy.core.preprocessing import Preprocessing, preprocessing_of
 from depthdeploy.core.scheme import Scheme
 from depthdeploy.core.support import OpRule
 from depthdeploy.core.target import Capabilities, GraphPass, Target, Variant
@@ -56,7 +62,10 @@ __all__ = [
     "DepthdeployError",
     "Granularity",
     "GraphPass",
+    "HostStep",
+    "HostTail",
     "InputContract",
+    "InputForm",
     "Interpolation",
     "Layout",
     "Licence",
@@ -65,12 +74,15 @@ __all__ = [
     "NetworkPlugin",
     "NumberFormat",
     "OpRule",
+    "Performance",
     "Photo",
     "PhotoSet",
     "PointPair",
+    "Preprocessing",
     "PublishedMetric",
     "ResizeRule",
     "Scheme",
+    "TailRule",
     "Target",
     "ToolchainFailed",
     "ToolchainMissing",
@@ -86,7 +98,9 @@ __all__ = [
     "digest_of",
     "load_capabilities",
     "load_card",
+    "load_performance",
     "photograph_size",
+    "preprocessing_of",
     "sha256_bytes",
     "sha256_file",
     "variant_for_this_cpu",

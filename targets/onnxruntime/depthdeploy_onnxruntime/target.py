@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from depthdeploy.plugin import Capabilities, GraphPass, load_capabilities, variant_for_this_cpu
+from depthdeploy.plugin import (
+    Capabilities,
+    GraphPass,
+    Performance,
+    load_capabilities,
+    load_performance,
+    variant_for_this_cpu,
+)
 from depthdeploy_onnxruntime.lowering import PASSES
 
 
@@ -17,6 +24,11 @@ class OnnxRuntimeTarget:
     def capabilities(self) -> Capabilities:
         """The data of ``capabilities.toml``."""
         return load_capabilities(Path(__file__).with_name("capabilities.toml"))
+
+    @cached_property
+    def performance(self) -> Mapping[str, Performance]:
+        """The data of ``performance.toml``."""
+        return load_performance(Path(__file__).with_name("performance.toml"))
 
     def default_variant(self) -> str:
         """The variant for this machine's processor.

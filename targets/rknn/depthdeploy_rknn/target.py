@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from depthdeploy.plugin import Capabilities, GraphPass, load_capabilities
+from depthdeploy.plugin import Capabilities, GraphPass, Performance, load_capabilities, load_performance
 
 
 class RknnTarget:
@@ -16,6 +16,11 @@ class RknnTarget:
     def capabilities(self) -> Capabilities:
         """The data of ``capabilities.toml``."""
         return load_capabilities(Path(__file__).with_name("capabilities.toml"))
+
+    @cached_property
+    def performance(self) -> Mapping[str, Performance]:
+        """The data of ``performance.toml``."""
+        return load_performance(Path(__file__).with_name("performance.toml"))
 
     def default_variant(self) -> str:
         """The commonest chip, RK3588."""
