@@ -166,7 +166,7 @@ def _write_chart(plan: Plan, path: Path) -> None:
         UsageError: there are several targets, or there is no estimate.
         StorageError: the file cannot be written.
     """
-    from depthdeploy.estimate.chart import latency_chart
+    from depthdeploy.estimate.chart import layer_chart
 
     if len(plan.targets) != 1:
         raise UsageError("--chart draws one target.", "Name one target and variant.")
@@ -174,6 +174,6 @@ def _write_chart(plan: Plan, path: Path) -> None:
     if latency is None:
         raise UsageError(f"{plan.targets[0].name} has no estimate to draw.", "Leave --chart out.")
     try:
-        path.write_text(latency_chart(latency), encoding="utf-8")
+        path.write_text(layer_chart(latency), encoding="utf-8")
     except OSError as cause:
         raise StorageError(f"{path} cannot be written: {cause.strerror or cause}.", "Choose another place.") from cause

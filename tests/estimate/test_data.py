@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-from pathlib import Path
 
 import onnx
 import onnx_ir as ir
@@ -12,25 +10,23 @@ import pytest
 
 from depthdeploy import registry
 from depthdeploy.core.performance import OperatorClass
-from depthdeploy.core.target import Capabilities
-from depthdeploy.estimate import estimate, performance_of
+from depthdeploy.core.target import TimedTarget
+from depthdeploy.estimate import estimate
 from depthdeploy.testing.graph_text import build
 
 TARGETS = sorted(registry.targets)
 
 
-class Bare:
-    """A target of a third party, without the file."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        raise AssertionError("not asked for")
+def timed(name: str) -> TimedTarget:
+    target = registry.targets[name]
+    assert isinstance(target, TimedTarget)
+    return target
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_variant_has_its_data(name: str) -> None:
-    target = registry.targets[name]
-    found = performance_of(target)
+    target = timed(name)
+    found = target.performance
     assert set(found) >= set(target.capabilities.variants)
     for variant, capabilities in target.capabilities.variants.items():
         assert set(found[variant].peaks) >= {one for one in capabilities.precisions if one != "mixed"}
@@ -39,7 +35,7 @@ def test_every_variant_has_its_data(name: str) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_number_has_its_source(name: str) -> None:
-    for one in performance_of(registry.targets[name]).values():
+    for one in timed(name).performance.values():
         figures = [one.bandwidth_gb_per_s, one.on_chip_mib, one.in_use, *(peak.tops for peak in one.peaks.values())]
         assert all(figure.source.strip() for figure in figures)
         assert one.constants.calibrated_on != "nothing yet"
@@ -47,20 +43,11 @@ def test_every_number_has_its_source(name: str) -> None:
         assert set(one.constants.efficiency) == set(OperatorClass) - {OperatorClass.MOVE}
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_the_file_lies_beside_the_light_half(name: str) -> None:
-    assert Path(inspect.getfile(type(registry.targets[name]))).with_name("performance.toml").is_file()
-
-
-def test_a_target_without_the_file_has_nothing_to_estimate_with() -> None:
-    assert performance_of(Bare()) == {}  # type: ignore[arg-type]
-
-
 def test_an_estimate_takes_milliseconds() -> None:
     chain = "\n".join(f"v{n} = Conv <pads = [1, 1, 1, 1]> (v{n - 1}, w)" for n in range(1, 301))
     text = f"g (float[1, 8, 16, 16] v0) => (float[1, 8, 16, 16] v300) <float[8, 8, 3, 3] w> {{ {chain} }}"
     model = ir.from_proto(onnx.shape_inference.infer_shapes(build(text)))
-    chip = performance_of(registry.targets["onnxruntime"])["cpu-vnni"]
+    chip = timed("onnxruntime").performance["cpu-vnni"]
     spent = []
     for _ in range(5):
         start = time.process_time()
