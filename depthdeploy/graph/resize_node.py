@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from depthdeploy.graph.attributes import opset_of
 from depthdeploy.graph.edit import add_initializer, constant, given, main_nodes, static_shape
 from depthdeploy.graph.resize import Interpolation, Resizing
 from depthdeploy.interpolation import Axis, Kernel
@@ -24,7 +25,7 @@ _INPUTS: Final = ("roi", "scales", "sizes")
 
 def resizes(model: ir.Model) -> Iterator[tuple[ir.Node, Resizing]]:
     """The resizes of the main graph whose function is known from the graph alone."""
-    if model.opset_imports.get("", 0) >= OLDEST:
+    if opset_of(model) >= OLDEST:
         for node in main_nodes(model, "Resize"):
             resizing = read(node)
             if resizing is not None:

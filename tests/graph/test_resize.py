@@ -75,6 +75,14 @@ def test_a_crop_has_its_part() -> None:
     assert beyond.extrapolation == 7
 
 
+def test_a_crop_to_the_same_size_changes_the_map() -> None:
+    part = "float[8] r = {0, 0, 0, 0.5, 1, 1, 1, 1}, int64[4] f = {1, 2, 4, 4}"
+    rule = 'mode="linear", coordinate_transformation_mode="tf_crop_and_resize"'
+    found = reading(rule, "image, r, , f", part, "1,2,4,4")
+    assert found.changing == (3,)
+    np.testing.assert_allclose(found.matrix(3) @ np.arange(4), [1.5, 2, 2.5, 3])
+
+
 @pytest.mark.parametrize(
     ("attributes", "scale", "after"),
     [

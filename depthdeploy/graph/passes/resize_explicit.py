@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from depthdeploy.graph.attributes import opset_of
 from depthdeploy.graph.edit import add_initializer, bypass, constant, given, main_nodes
 from depthdeploy.graph.resize import Resizing
 from depthdeploy.graph.resize_node import OLDEST, Form, read, write
@@ -44,7 +45,7 @@ class ResizeExplicit:
 
     def __call__(self, model: ir.Model) -> bool:
         """Rewrite in place; whether anything was changed."""
-        if model.opset_imports.get("", 0) < OLDEST:
+        if opset_of(model) < OLDEST:
             return False
         changed = False
         for node in main_nodes(model, "Upsample"):

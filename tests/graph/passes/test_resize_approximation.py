@@ -68,3 +68,17 @@ def test_scales_where_they_are_asked_for() -> None:
     assert scales is not None
     assert scales.const_value is not None
     assert scales.const_value.numpy().tolist() == [1, 1, 2, 2]
+
+
+def test_a_scale_of_its_own_becomes_that_of_the_sizes() -> None:
+    model = ir.from_proto(
+        build(
+            """g (float[1,3,4,7] image) => (float[1,3,9,7] depth) <float[4] f = {1, 1, 2.3, 1}>
+            { depth = Resize <mode="linear", coordinate_transformation_mode="align_corners"> (image, , f) }"""
+        )
+    )
+    assert ResizeApproximation("half_pixel")(model)
+    sizes = model.graph[0].inputs[3]
+    assert sizes is not None
+    assert sizes.const_value is not None
+    assert sizes.const_value.numpy().tolist() == [1, 3, 9, 7]
