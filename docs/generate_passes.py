@@ -29,6 +29,9 @@ once more on photographs in every run. A rewrite that changes the function is an
 """
 
 
+_REST = "What `--input` and its kin do to the ends of a network, and what is there for plug-ins that need it."
+
+
 def text() -> str:
     """The whole page."""
     lines = [_HEAD, "## For every network", "", "In this order, until nothing changes.", ""]
@@ -41,7 +44,7 @@ def text() -> str:
     lines += [f"| `--approximate {one.option}` | {_says(type(one))} |" for one in APPROXIMATIONS]
     named = {cls for _, cls in used} | {type(one) for one in (*PASSES, *APPROXIMATIONS)}
     rest = [cls for cls in _every_class() if cls not in named]
-    lines += ["", "## For plug-ins", "", "Kept to the same law; no target of ours needs them today.", ""]
+    lines += ["", "## The rest", "", _REST, ""]
     lines += _table([(str(inspect.signature(cls).parameters["name"].default), cls) for cls in rest])
     return "\n".join(lines) + "\n"
 

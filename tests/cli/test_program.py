@@ -178,9 +178,10 @@ def test_ctrl_c_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert "Interrupted" in _paragraph(capsys.readouterr().err)
 
 
-def test_the_command_line_page_is_what_the_program_says() -> None:
-    path = ROOT / "docs" / "generate_command_line.py"
-    spec = importlib.util.spec_from_file_location("generate_command_line", path)
+@pytest.mark.parametrize("name", ["generate_command_line", "generate_passes"])
+def test_a_page_of_reference_is_what_the_program_says(name: str) -> None:
+    path = ROOT / "docs" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
