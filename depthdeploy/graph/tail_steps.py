@@ -38,7 +38,8 @@ def _numbers(array: NDArray[np.generic]) -> str:
 def _attributes(node: ir.Node) -> list[str]:
     """Attributes that matter to the values: modes, axes, orders, element types."""
     told = []
-    for attribute in node.attributes.values():
+    kept = _of_resize(node) if node.op_type == "Resize" else node.attributes.values()
+    for attribute in kept:
         if attribute.type is ir.AttributeType.STRING:
             told.append(f"{attribute.name} {attribute.as_string()}")
         elif attribute.type is ir.AttributeType.INTS:
@@ -50,6 +51,14 @@ def _attributes(node: ir.Node) -> list[str]:
         elif attribute.type is ir.AttributeType.INT and attribute.as_int():
             told.append(f"{attribute.name} {attribute.as_int()}")
     return told
+
+
+def _of_resize(node: ir.Node) -> list[ir.Attr]:
+    """The attributes that its mode looks at; exporters write all of them."""
+    mode = node.attributes.get_string("mode", "nearest")
+    wanted = ["mode", "coordinate_transformation_mode", "antialias"]
+    wanted += {"nearest": ["nearest_mode"], "cubic": ["cubic_coeff_a", "exclude_outside"]}.get(mode or "", [])
+    return [node.attributes[name] for name in wanted if name in node.attributes]
 
 
 def _sizes(node: ir.Node) -> list[str]:

@@ -39,7 +39,7 @@ def assert_same_function(
         np.testing.assert_allclose(found, expected, atol=atol * largest, rtol=rtol)
 
 
-def outputs(model: onnx.ModelProto, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def outputs(model: onnx.ModelProto, image: NDArray[np.float32] | NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     """Every output of a graph for one image, run by ONNX Runtime as the graph stands."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from depthdeploy.core.capabilities import load_capabilities
+from depthdeploy.core.ends import TailRule
 from depthdeploy.errors import PluginError
 
 GOOD = """
@@ -96,6 +97,17 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, named: str) -> N
     with pytest.raises(PluginError, match=named) as caught:
         load_capabilities(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_target_can_leave_its_tail_to_the_host(tmp_path: Path) -> None:
+    path = tmp_path / "capabilities.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    assert load_capabilities(path).host_tail is TailRule.NONE
+    path.write_text(GOOD.replace("runs_here", 'host_tail = "resize"\nruns_here'), encoding="utf-8")
+    assert load_capabilities(path).host_tail is TailRule.RESIZE
+    path.write_text(GOOD.replace("runs_here", 'host_tail = "some"\nruns_here'), encoding="utf-8")
+    with pytest.raises(PluginError, match=r"host_tail.*auto"):
+        load_capabilities(path)
 
 
 def test_missing_file(tmp_path: Path) -> None:

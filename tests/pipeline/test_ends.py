@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import depthdeploy
+from depthdeploy import api
 from depthdeploy.core.depth import ColorOrder, DepthKind, InputForm, Layout
 from depthdeploy.core.ends import EndOptions, TailRule, Taken
 from depthdeploy.core.metrics import Evidence
@@ -112,7 +113,7 @@ def test_a_camera_frame_goes_straight_into_the_artifact(network: Path, photos: P
     assert (contract.form, contract.layout, contract.color) == (InputForm.UINT8, Layout.NHWC, ColorOrder.BGR)
     photograph = np.asarray(Image.open(photos / "00.png"))
     frame = camera_frame(photograph, contract)
-    assert (frame.shape, frame.dtype) == ((1, 32, 32, 3), np.uint8)
+    assert (frame.shape, frame.dtype.name) == ((1, 32, 32, 3), "uint8")
     found = OnnxSession(folder / "model.onnx").predict(frame)
     expected = OnnxSession(network).predict(preprocess(photograph, report.network.input))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -199,9 +200,9 @@ def test_rounded_borders_are_asked_for_and_told(network: Path, photos: Path, cac
 
 
 def test_what_was_said_wrongly_is_named(network: Path, photos: Path, cache: Path) -> None:
-    def message(ends: EndOptions, **more: object) -> str:
+    def message(ends: EndOptions, allowances: Allowances | None = None) -> str:
         with pytest.raises(DepthdeployError) as caught:
-            compiled(network, photos, cache, ends, **more)
+            compiled(network, photos, cache, ends, allowances=allowances or Allowances())
         return str(caught.value)
 
     assert "Did you mean disparity" in message(EndOptions(cut_at="disparty"))
@@ -209,3 +210,25 @@ def test_what_was_said_wrongly_is_named(network: Path, photos: Path, cache: Path
     assert "changes nothing" in message(EndOptions(), allowances=Allowances(("normalization=folded-borders",)))
     with pytest.raises(UsageError, match="both say"):
         EndOptions(tail=TailRule.AUTO, cut_at="head")
+
+
+def test_a_plan_is_of_the_part_that_the_accelerator_computes(network: Path, photos: Path, cache: Path) -> None:
+    request = CompileRequest(
+        targets=("onnxruntime:cpu-avx2", "openvino:cpu-avx2"),
+        onnx=network,
+        output_kind=DepthKind.RELATIVE_DEPTH,
+        input=IMAGENET,
+        calibration=f"folder:{photos}",
+        recipe="minmax",
+        cache=cache,
+        ends=EndOptions(Taken.UINT8, tail=TailRule.RESIZE),
+    )
+    for target in api.plan(request).targets:
+        after = {row.operator: row.after for row in target.operators}
+        assert (after["Sigmoid"], after["Resize"]) == (0, 0)
+        assert (after["Conv"], after["Sub"], after["Concat"]) == (3, 1, 1)
+
+
+def test_targets_whose_tools_normalise_are_given_no_bytes(network: Path, photos: Path, cache: Path) -> None:
+    with pytest.raises(UsageError, match="its own tools put the normalisation before it"):
+        compiled(network, photos, cache, EndOptions(Taken.UINT8), ["rknn:rk3588"])
