@@ -21,8 +21,8 @@ def _resizing(plane: int | None) -> tuple[GraphPass, ...]:
     )
 
 
-#: RK3562 has every factor. On RK3566 and RK3568 the products' transposes would run on the processor: nothing is won.
-_BY_VARIANT = {"rk3576": _resizing(None), "rk3588": _resizing(_TURNED)}
+#: On RK3566 and RK3568 the products' transposes would run on the processor: nothing is won.
+_BY_VARIANT = {"rk3562": _resizing(None), "rk3576": _resizing(None), "rk3588": _resizing(_TURNED)}
 
 
 def passes(variant: str) -> tuple[GraphPass, ...]:
