@@ -56,8 +56,9 @@ class Runner:
         taken = self._artifact.input
         if tensor.shape != taken.shape or tensor.dtype.name != taken.dtype:
             raise ToolchainFailed(f"The artifact takes {taken}, found {tensor.dtype.name}{list(tensor.shape)}.")
+        given: InputTensor = np.ascontiguousarray(tensor)  # type: ignore[assignment]  # numpy forgets which of the two
         with _blamed(f"{self._artifact.entry} cannot be run"):
-            prediction = self._inner.predict(np.ascontiguousarray(tensor))
+            prediction = self._inner.predict(given)
         if prediction.shape != self._artifact.output.shape:
             raise ToolchainFailed(f"The artifact gives {self._artifact.output}, found {prediction.shape}.")
         return prediction
@@ -68,8 +69,9 @@ class Runner:
         Raises:
             ToolchainFailed: the runtime reports an error.
         """
+        given: InputTensor = np.ascontiguousarray(tensor)  # type: ignore[assignment]  # numpy forgets which of the two
         with _blamed(f"{self._artifact.entry} cannot be profiled"):
-            return tuple(self._inner.profile(np.ascontiguousarray(tensor)))
+            return tuple(self._inner.profile(given))
 
     def describe(self) -> str:
         """Runtime, version, device, threads and processor, for reports."""

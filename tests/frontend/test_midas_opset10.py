@@ -43,7 +43,10 @@ def network() -> torch.nn.Module:
         return plugin.build(STAND_IN, plugin.card.input)
     torch.manual_seed(0)
     drawn = MidasSmall().eval()
-    torch.nn.init.constant_(drawn.scratch.output_conv[4].bias, 1.0)  # above zero: ratios need positive values
+    head = drawn.scratch.output_conv[4]
+    assert isinstance(head, torch.nn.Conv2d)
+    assert head.bias is not None
+    torch.nn.init.constant_(head.bias, 1.0)  # above zero: ratios need positive values
     return drawn
 
 
@@ -110,8 +113,8 @@ def images() -> Iterator[NDArray[np.float32]]:
     """``[1,3,256,256]`` in 0..1: photographs of the test data, otherwise blocks of colour."""
     for path in PHOTOGRAPHS:
         with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB").resize((256, 256), Image.Resampling.BICUBIC), np.float32) / 255
-        yield pixels.transpose(2, 0, 1)[None]
+            pixels = np.asarray(image.convert("RGB").resize((256, 256), Image.Resampling.BICUBIC), np.float32)
+        yield (pixels / np.float32(255)).transpose(2, 0, 1)[None]
     for seed in range(0 if PHOTOGRAPHS else 2):
         coarse = np.random.default_rng(seed).uniform(size=(1, 3, 16, 16)).astype(np.float32)
         yield np.repeat(np.repeat(coarse, 16, axis=2), 16, axis=3)
