@@ -38,6 +38,17 @@ def inline_branch(model: ir.Model, node: ir.Node, condition: bool) -> None:
         new.shape, new.type = result.shape or old.shape, result.type or old.type
         old.replace_all_uses_with(new, replace_graph_outputs=True)
     graph.remove(node, safe=True)
+    _forget(branch_of(node, not condition))
+
+
+def _forget(graph: ir.Graph) -> None:
+    """Empty a graph that is not run: its nodes read values of the main graph no more, which may then be unread."""
+    graph.outputs.clear()
+    for node in reversed(tuple(graph)):
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH:
+                _forget(attribute.as_graph())
+        graph.remove(node, safe=True)
 
 
 def _names(model: ir.Model, besides: ir.Graph) -> set[str]:
