@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from depthdeploy.errors import DepthdeployError
 
 __all__ = [
+    "Budget",
     "CompileRequest",
     "DepthdeployError",
     "Drop",
@@ -20,11 +21,13 @@ __all__ = [
     "doctor",
     "inspect",
     "models",
+    "plan",
     "recipes",
     "targets",
 ]
 
 _HOMES = {
+    "Budget": "depthdeploy.core.plan",
     "CompileRequest": "depthdeploy.core.request",
     "Drop": "depthdeploy.core.request",
     "InputOptions": "depthdeploy.core.request",

@@ -1,6 +1,11 @@
 """Every pass keeps the function, says whether it changed something, and leaves a valid graph; so does the fixpoint."""
 
+import importlib.util
+import random
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import hypothesis.strategies as st
@@ -10,11 +15,24 @@ import onnx_ir as ir
 import pytest
 
 from depthdeploy.core.target import GraphPass
-from depthdeploy.graph.canonicalize import PASSES, canonicalize
+from depthdeploy.graph.canonicalize import canonicalize
+from depthdeploy.graph.passes.shape_inference import ShapeInference
 from depthdeploy.testing import graphs
 from depthdeploy.testing.graph_text import build
 from depthdeploy.testing.laws import as_proto, assert_same_function
 
+
+def _neighbour(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"laws_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+discovered = _neighbour(Path(__file__).parents[1] / "graph" / "discovered_passes.py")
 GRAPHS = graphs.all_graphs()
 
 
@@ -22,7 +40,7 @@ def content(model: ir.Model) -> bytes:
     return bytes(as_proto(model).SerializeToString(deterministic=True))
 
 
-@pytest.mark.parametrize("one", PASSES, ids=lambda one: one.name)
+@pytest.mark.parametrize("one", discovered.exact_passes(), ids=discovered.identified)
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_pass_keeps_the_function_and_says_whether_it_changed_the_graph(one: GraphPass, name: str) -> None:
     model = ir.from_proto(GRAPHS[name])
@@ -67,6 +85,17 @@ def test_the_same_graph_gives_the_same_bytes() -> None:
     assert canonical() == canonical()
 
 
+RULES = ("asymmetric", "half_pixel", "align_corners", "pytorch_half_pixel", "half_pixel_symmetric")
+
+
+def resized(mode: str, rule: str, rounding: str) -> Callable[[str, str], str]:
+    """Larger by a factor of 1.5 or 2, and back by a factor or to a size."""
+    said = f'mode="{mode}", coordinate_transformation_mode="{rule}"'
+    said += f', nearest_mode="{rounding}"' if rounding else ""
+    factors = "twice" if mode == "linear" else "half_more"
+    return lambda x, out: f"{out}_r = Resize <{said}> ({x}, , {factors})\n{out} = Resize <{said}> ({out}_r, , , full)"
+
+
 # A step takes the name of a value and gives the text of nodes whose last one makes ``out``; all keep [1, 4, 16, 16].
 STEPS: tuple[Callable[[str, str], str], ...] = (
     lambda x, out: f"{out} = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> ({x}, w3, b)",
@@ -102,6 +131,39 @@ STEPS: tuple[Callable[[str, str], str], ...] = (
     lambda x, out: f"{out}_s = Shape ({x})\n{out}_r = Relu ({x})\n{out} = Reshape ({out}_r, {out}_s)",
     lambda x, out: f"{out}_a = Transpose <perm=[0,2,3,1]> ({x})\n{out} = Transpose <perm=[0,3,2,1]> ({out}_a)",
     lambda x, out: f"{out} = Slice ({x}, backwards_start, backwards_end, last_axis, backwards)",
+    *(resized(mode, rule, rounding) for mode, rounding in (("linear", ""), ("cubic", ""), ("nearest", "floor"),
+      ("nearest", "ceil"), ("nearest", "round_prefer_floor"), ("nearest", "round_prefer_ceil")) for rule in RULES),
+    lambda x, out: f"{out} = LayerNormalization <axis=-1> ({x}, per_column, columns_shift)",
+    lambda x, out: f"{out} = LayerNormalization <axis=1, epsilon=0.001> ({x}, whole_gain)",
+    lambda x, out: f"{out}_m = ReduceMean ({x}, last_axis)\n{out}_d = Sub ({x}, {out}_m)\n"
+    f"{out}_q = Mul ({out}_d, {out}_d)\n{out}_v = ReduceMean ({out}_q, last_axis)\n{out}_e = Add ({out}_v, small)\n"
+    f"{out}_r = Sqrt ({out}_e)\n{out}_n = Div ({out}_d, {out}_r)\n{out} = Mul ({out}_n, per_column)",
+    lambda x, out: f"{out} = InstanceNormalization ({x}, gain, b)",
+    lambda x, out: f"{out}_r = Div ({x}, root)\n{out}_e = Erf ({out}_r)\n{out}_o = Add ({out}_e, one)\n"
+    f"{out}_m = Mul ({x}, {out}_o)\n{out} = Mul ({out}_m, half)",
+    *((lambda x, out, axis=axis: f"{out} = Softmax <axis={axis}> ({x})") for axis in (0, 1, 2, 3, -1, -3)),
+    *((lambda x, out, axis=axis: f"{out} = LogSoftmax <axis={axis}> ({x})") for axis in (1, -1)),
+    lambda x, out: f"{out} = ConvTranspose <kernel_shape=[3,3], pads=[1,1,1,1]> ({x}, w3, b)",
+    lambda x, out: f"{out} = ConvTranspose <kernel_shape=[3,3], pads=[2,2,2,2], dilations=[2,2], group=4> ({x}, wd, b)",
+    lambda x, out: f"{out}_t = ConvTranspose <kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1],"
+    f" output_padding=[1,1]> ({x}, w3)\n{out} = AveragePool <kernel_shape=[2,2], strides=[2,2]> ({out}_t)",
+    lambda x, out: f'{out}_t = ConvTranspose <kernel_shape=[3,3], strides=[2,2], auto_pad="SAME_LOWER"> ({x}, w3)\n'
+    f"{out} = MaxPool <kernel_shape=[2,2], strides=[2,2]> ({out}_t)",
+    lambda x, out: f"{out}_a, {out}_b = Split <axis=1, num_outputs=2> ({x})\n"
+    f"{out} = Concat <axis=1> ({out}_b, {out}_a)",
+    lambda x, out: f"{out}_a, {out}_b, {out}_c = Split <axis=-1> ({x}, thirds)\n{out}_r = Relu ({out}_b)\n"
+    f"{out} = Concat <axis=-1> ({out}_a, {out}_r, {out}_c)",
+    *((lambda x, out, mode=mode: f'{out}_p = Pad <mode="{mode}"> ({x}, around)\n'
+       f"{out} = AveragePool <kernel_shape=[3,3]> ({out}_p)") for mode in ("constant", "edge", "reflect", "wrap")),
+    lambda x, out: f"{out}_p = Pad ({x}, cropped)\n{out} = Pad ({out}_p, uncropped, one)",
+    lambda x, out: f"{out}_a = Slice ({x}, even, to_end, last_axis, by_two)\n"
+    f"{out}_b = Slice ({x}, odd, to_end, last_axis, by_two)\n{out} = Concat <axis=3> ({out}_a, {out}_b)",
+    lambda x, out: f"{out}_a = Slice ({x}, even, third)\n{out} = Add ({out}_a, {x})",
+    lambda x, out: f"{out}_p = DepthToSpace <blocksize=2> ({x})\n{out} = SpaceToDepth <blocksize=2> ({out}_p)",
+    lambda x, out: f"{out}_h = HardSigmoid <alpha=0.2> ({x})\n{out} = Mul ({out}_h, {x})",
+    lambda x, out: f"{out}_g = GlobalAveragePool ({x})\n{out} = Mul ({x}, {out}_g)",
+    lambda x, out: f"{out}_s = Sigmoid ({x})\n{out} = Mul ({x}, {out}_s)",
+    lambda x, out: f"{out} = AveragePool <kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1> ({x})",
 )  # fmt: skip
 
 
@@ -116,7 +178,12 @@ def chain(steps: list[int]) -> onnx.ModelProto:
          float[4] b, float[4] mean, float[4] gain_gain, float[4] gain = {{0.5, 1.5, 1, 0.7}},
          float[4] var = {{1, 2, 0.5, 1}}, float[4,1,1] gain4 = {{0.5, 2, 1, 0.7}}, float[1,4,1,1] per_channel,
          float[16] per_column, float zero = {{0}}, float one = {{1}}, float six = {{6}},
-         int64[8] around = {{0, 0, 1, 1, 0, 0, 1, 1}},
+         int64[8] around = {{0, 0, 1, 1, 0, 0, 1, 1}}, int64[8] cropped = {{0, 0, -1, 0, 0, 0, 0, -2}},
+         int64[8] uncropped = {{0, 0, 1, 0, 0, 0, 0, 2}}, float[16] columns_shift, float[4,16,16] whole_gain,
+         float small = {{0.00001}}, float root = {{1.4142135}}, float half = {{0.5}}, int64[3] thirds = {{5, 10, 1}},
+         float[4] twice = {{1, 1, 2, 2}}, float[4] half_more = {{1, 1, 1.5, 1.5}}, int64[1] even = {{0}},
+         int64[1] odd = {{1}}, int64[1] to_end = {{9223372036854775807}}, int64[1] by_two = {{2}},
+         int64[1] third = {{3}},
          int64[3] flat = {{1, 4, 256}}, int64[1] first = {{0}}, int64[4] full = {{1, 4, 16, 16}},
          int64[1] first_axis = {{1}}, int64[1] backwards_start = {{15}}, int64[1] backwards_end = {{-100}},
          int64[1] last_axis = {{3}}, int64[1] backwards = {{-1}}>
@@ -133,6 +200,23 @@ def test_each_kind_of_layer_keeps_its_function(first: list[int], step: int) -> N
     assert_same_function(proto, model)
 
 
+@pytest.mark.parametrize("step", range(len(STEPS)))
+@pytest.mark.parametrize("first", [0, 15], ids=["dense", "relu"])
+def test_each_pass_keeps_the_function_of_each_kind_of_layer(first: int, step: int) -> None:
+    proto = chain([first, step])
+    canonical = ir.from_proto(proto)
+    canonicalize(canonical)
+    stored = as_proto(canonical)
+    for one in discovered.exact_passes():
+        model = ir.from_proto(stored)
+        if one(model):
+            assert_same_function(stored, model, atol=1e-4, rtol=1e-3)
+            onnx.checker.check_model(as_proto(model), full_check=True)
+            before = content(model)
+            assert not one(model), discovered.identified(one)
+            assert content(model) == before
+
+
 @hypothesis.settings(max_examples=60, deadline=None, derandomize=True)
 @hypothesis.given(st.lists(st.integers(0, len(STEPS) - 1), min_size=1, max_size=7))
 def test_any_chain_of_layers_keeps_its_function(steps: list[int]) -> None:
@@ -142,6 +226,23 @@ def test_any_chain_of_layers_keeps_its_function(steps: list[int]) -> None:
     assert_same_function(proto, model, atol=1e-4, rtol=1e-3)
     assert canonicalize(model) == ()
     onnx.checker.check_model(as_proto(model), full_check=True)
+
+
+@hypothesis.settings(max_examples=60, deadline=None, derandomize=True)
+@hypothesis.given(st.lists(st.integers(0, len(STEPS) - 1), min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_any_order_of_passes_keeps_the_function(steps: list[int], order: random.Random) -> None:
+    proto = chain(steps)
+    model = ir.from_proto(proto)
+    passes = list(discovered.exact_passes())
+    order.shuffle(passes)
+    ShapeInference()(model)
+    for one in passes:
+        one(model)
+        ShapeInference()(model)
+    assert_same_function(proto, model, atol=1e-3, rtol=1e-2)
+    onnx.checker.check_model(as_proto(model), full_check=True)
+    canonicalize(model)
+    assert_same_function(proto, model, atol=1e-3, rtol=1e-2)
 
 
 def test_the_law_notices_another_function() -> None:
