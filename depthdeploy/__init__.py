@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from depthdeploy.api import calibrations, compile, doctor, inspect, models, recipes, targets
+    from depthdeploy.api import calibrations, compile, doctor, inspect, models, plan, recipes, targets
+    from depthdeploy.core.plan import Budget
     from depthdeploy.core.request import CompileRequest, Drop, InputOptions
     from depthdeploy.errors import DepthdeployError
 
