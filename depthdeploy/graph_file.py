@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from depthdeploy.core.digest import sha256_bytes, sha256_file
 from depthdeploy.errors import ModelError, StorageError
-from depthdeploy.proto_tensors import check_tensors
+from depthdeploy.proto_tensors import check_tensors, check_text
 
 #: Above this the tensors go to a file of their own: protobuf ends at 2 GiB.
 _ONE_FILE = 1_800_000_000
@@ -59,6 +59,7 @@ def read_proto(path: Path) -> onnx.ModelProto:
         raise ModelError(f"{path} is not an ONNX graph{_kind(data)}: {cause}.", "Give an .onnx file, whole.") from cause
     if not model.graph.node or not model.ir_version:
         raise ModelError(f"{path} holds no ONNX graph{_kind(data)} ({len(data)} bytes).", "Give an .onnx file, whole.")
+    check_text(model, path)
     check_tensors(model, path)
     return model
 

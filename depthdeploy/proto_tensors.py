@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 from onnx.numpy_helper import to_array
 
 from depthdeploy.errors import ModelError
@@ -39,6 +40,26 @@ def every_tensor(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto
                 held = [attribute.t, *attribute.tensors] if attribute.HasField("t") else list(attribute.tensors)
                 for tensor in held:
                     yield f"{attribute.name!r} of {called(node)}", tensor
+
+
+def check_text(model: onnx.ModelProto, path: Path) -> None:
+    """Every text is UTF-8: protobuf gives bytes for one that is not, which is how damage in a name shows.
+
+    Raises:
+        ModelError: one is not.
+    """
+    pending: list[Message] = [model]
+    while pending:
+        for field, value in pending.pop().ListFields():
+            parts = (value,) if isinstance(value, str | bytes | Message) else value
+            if field.type == field.TYPE_MESSAGE:
+                pending.extend(parts)
+            elif field.type == field.TYPE_STRING:
+                wrong = next((text for text in parts if isinstance(text, bytes)), None)
+                if wrong is not None:
+                    raise ModelError(
+                        f"{path} is damaged: the {field.name} {wrong[:60]!r} is not UTF-8.", "Copy the file again."
+                    )
 
 
 def called(node: onnx.NodeProto) -> str:

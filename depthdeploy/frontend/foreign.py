@@ -79,6 +79,8 @@ def import_onnx(
     contract, remarks = _contract(said, own, sides)
     contract = replace(contract, layout=layout)
     depth = _meaning(kind, meaning, path)
+    stated = [side for side in image.shape or () if isinstance(side, int)]
+    resized = resized or (len(stated) == 4 and tuple(stated) != tuple(contract.shape))  # another batch, say
     settled = settle_branches(original, str(image.name), contract.shape)
     graph = ir.from_proto(upgrade(settled))
     depth_output(graph, output)

@@ -89,7 +89,6 @@ def inspect_onnx(path: Path) -> OnnxSummary:
     model = read_graph(path)
     if not len(model.graph):
         raise ModelError(f"{path} holds no ONNX graph.", "Give an .onnx file, whole.")
-    _check_text(path, model)
     constants = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
     for tensor in constants:
         if tensor.dtype is ir.DataType.UNDEFINED:
@@ -120,19 +119,6 @@ def inspect_onnx(path: Path) -> OnnxSummary:
         layer_bytes=_layer_bytes(model),
         metadata={printable(key): printable(value) for key, value in model.metadata_props.items()},
     )
-
-
-def _check_text(path: Path, model: ir.Model) -> None:
-    """Protobuf gives bytes for text that is not UTF-8, which is how damage in a name shows."""
-    texts = [model.producer_name, model.producer_version, *model.opset_imports, *model.graph.initializers]
-    texts += [text for pair in model.metadata_props.items() for text in pair]
-    texts += [value.name for value in (*model.graph.inputs, *model.graph.outputs)]
-    for node in model.graph.all_nodes():
-        texts += [node.op_type, node.domain, node.name]
-        texts += [value.name for value in (*node.inputs, *node.outputs) if value is not None]
-    wrong = next((text for text in texts if not isinstance(text, str | None)), None)
-    if wrong is not None:
-        raise damaged(path, f"the name {wrong!r} is not UTF-8")
 
 
 def _infer(model: ir.Model) -> None:

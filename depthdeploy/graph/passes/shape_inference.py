@@ -31,7 +31,8 @@ class ShapeInference:
         constants = tuple(model.graph.initializers.values())
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
         for constant in constants:  # onnx-ir puts the large ones behind the others
-            model.graph.initializers.add(model.graph.initializers.pop(str(constant.name)))
+            if constant.name in model.graph.initializers:
+                model.graph.initializers.add(model.graph.initializers.pop(constant.name))
         changed = False
         for value, (shape, dtype) in known.items():
             if shape is not None and shape.is_static() and (value.shape is None or not value.shape.is_static()):
