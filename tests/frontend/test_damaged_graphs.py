@@ -59,7 +59,7 @@ def other_number(_: onnx.GraphProto, node: onnx.NodeProto, dice: random.Random) 
 
 def other_kind(_: onnx.GraphProto, node: onnx.NodeProto, dice: random.Random) -> None:
     if node.attribute:
-        dice.choice(node.attribute).type = dice.randrange(15)  # type: ignore[assignment]
+        dice.choice(node.attribute).type = dice.randrange(15)
 
 
 def add_attribute(_: onnx.GraphProto, node: onnx.NodeProto, dice: random.Random) -> None:

@@ -84,6 +84,10 @@ STEPS: tuple[Callable[[str, str], str], ...] = (
     lambda x, out: f"{out}_h = HardSigmoid <alpha=0.2> ({x})\n{out} = Mul ({out}_h, {x})",
     lambda x, out: f"{out}_g = GlobalAveragePool ({x})\n{out} = Mul ({x}, {out}_g)",
     lambda x, out: f"{out} = HardSwish ({x})",
+    lambda x, out: f"{out} = Pow ({x}, two)",
+    *((lambda x, out, rule=rule: f"{out}_r = Resize <{rule}> ({x}, , twice)\n"
+       f"{out} = MaxPool <kernel_shape=[2,2], strides=[2,2]> ({out}_r)") for rule in
+      ('mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"', 'mode="nearest"')),
     lambda x, out: f"{out}_m = ReduceMean ({x}, spatial)\n{out} = Mul ({x}, {out}_m)",
     lambda x, out: f"{out}_s = Sigmoid ({x})\n{out} = Mul ({x}, {out}_s)",
     lambda x, out: f"{out} = AveragePool <kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1> ({x})",
@@ -104,6 +108,7 @@ def chain(steps: list[int], opset: int = 18) -> onnx.ModelProto:
          float[16] per_column, float zero = {{0}}, float one = {{1}}, float six = {{6}},
          int64[8] around = {{0, 0, 1, 1, 0, 0, 1, 1}}, int64[8] cropped = {{0, 0, -1, 0, 0, 0, 0, -2}},
          int64[8] uncropped = {{0, 0, 1, 0, 0, 0, 0, 2}}, float[16] columns_shift, float[4,16,16] whole_gain,
+         float two = {{2}},
          float small = {{0.00001}}, float root = {{1.4142135}}, float half = {{0.5}}, int64[3] thirds = {{5, 10, 1}},
          float[4] twice = {{1, 1, 2, 2}}, float[4] half_more = {{1, 1, 1.5, 1.5}}, int64[1] even = {{0}},
          int64[1] odd = {{1}}, int64[1] to_end = {{9223372036854775807}}, int64[1] by_two = {{2}},

@@ -142,7 +142,7 @@ def test_any_order_of_passes_keeps_the_function(steps: list[int], order: random.
 
 #: Passes that nothing here is for: ONNX's own cases and their own tests put them to the law.
 ELSEWHERE = {"attention-decomposition", "constant-branch-inlining", "function-inlining", "gelu-decomposition",
-             "gelu-respelling", "qkv-split"}  # fmt: skip
+             "gelu-respelling", "naming", "qkv-split", "rms-norm-decomposition"}  # fmt: skip
 
 
 def test_every_pass_has_something_to_change_here() -> None:
@@ -153,7 +153,7 @@ def test_every_pass_has_something_to_change_here() -> None:
         ShapeInference()(shaped)
         for inferred in (proto, as_proto(shaped)):
             idle = {name: one for name, one in idle.items() if not one(ir.from_proto(inferred))}
-    assert not idle
+    assert not sorted(idle)
 
 
 def test_the_law_notices_another_function() -> None:
