@@ -31,8 +31,9 @@ class ShapeInference:
         constants = tuple(model.graph.initializers.values())
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
         for constant in constants:  # onnx-ir puts the large ones behind the others
-            if constant.name in model.graph.initializers:
-                model.graph.initializers.add(model.graph.initializers.pop(constant.name))
+            held = model.graph.initializers.pop(str(constant.name), None)
+            if held is not None:
+                model.graph.initializers.add(held)
         changed = False
         for value, (shape, dtype) in known.items():
             if shape is not None and shape.is_static() and (value.shape is None or not value.shape.is_static()):
