@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -43,12 +43,14 @@ class Legalized:
         approximations: options of the passes that changed the function, as they were asked for.
         handover: the operator set that the target's compiler is given the graph in.
         support: what the target says of the graph as its compiler is given it.
+        given: that graph: the rewritten one itself, or a copy in an older operator set.
     """
 
     rewrites: tuple[str, ...]
     approximations: tuple[str, ...]
     handover: int
     support: Support
+    given: ir.Model = field(compare=False, repr=False)
 
 
 def make_legal(graph: ir.Model, target: Target, variant: str, allowances: Allowances = _NOTHING) -> Legalized:
@@ -60,25 +62,41 @@ def make_legal(graph: ir.Model, target: Target, variant: str, allowances: Allowa
     Raises:
         UsageError: an approximation is unknown, or changes nothing in this graph.
     """
-    approximations = _approximate(graph, allowances.approximate)
-    rewrites = _rewrite(graph, target.lowering(variant))
-    if approximations and not rewrites:
+    rewrites = rewrite(graph, target.lowering(variant), allowances.approximate)
+    return judge(graph, target, variant, rewrites=rewrites, approximations=allowances.approximate)
+
+
+def rewrite(graph: ir.Model, passes: Sequence[GraphPass], approximate: Sequence[str] = ()) -> tuple[str, ...]:
+    """Apply approximations, then passes to a fixpoint, in place; the names of those passes that changed something.
+
+    Raises:
+        UsageError: an approximation is unknown, or changes nothing in this graph.
+    """
+    _approximate(graph, approximate)
+    rewrites = _rewrite(graph, passes)
+    if approximate and not rewrites:
         canonicalize(graph, _CLEANING)
+    return rewrites
+
+
+def judge(
+    graph: ir.Model, target: Target, variant: str, *, rewrites: tuple[str, ...], approximations: tuple[str, ...]
+) -> Legalized:
+    """What a target's variant says of a rewritten graph, which is left as it is."""
     able = target.capabilities
     copy = lowered(graph, able.opsets(variant)[1])
     support = check_support(copy.graph, able, variant)
     if copy.unsayable:
         support = replace(support, rejections=(*copy.unsayable, *support.rejections))
-    return Legalized(rewrites, approximations, opset_of(copy.graph), support)
+    return Legalized(rewrites, approximations, opset_of(copy.graph), support, copy.graph)
 
 
-def _approximate(graph: ir.Model, options: Sequence[str]) -> tuple[str, ...]:
+def _approximate(graph: ir.Model, options: Sequence[str]) -> None:
     for one in chosen(options):
         if not one(graph):
             raise UsageError(
                 f"--approximate {one.option} changes nothing: the network has nothing of the kind.", "Leave it out."
             )
-    return tuple(options)
 
 
 def _rewrite(graph: ir.Model, passes: Sequence[GraphPass]) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from depthdeploy.pipeline.approach import approach_of
 from depthdeploy.pipeline.destination import resolve
 from depthdeploy.pipeline.photographs import Photographs, choose
 from depthdeploy.pipeline.plan_network import blocker, blueprint
-from depthdeploy.pipeline.plan_target import Terms, plan_target
+from depthdeploy.pipeline.plan_target import Terms, plan_targets
+from depthdeploy.pipeline.plan_time import inference_time
 from depthdeploy.quantization.recipes import load_recipe
 
 
@@ -41,6 +42,14 @@ def plan_network(request: CompileRequest, listener: Listener, *, cache: Path, bu
         photographs = choose(request, recipe if quantizes else None)
     except DepthdeployError as error:
         blockers.append(blocker("calibrate", error))
-    terms = Terms(recipe, photographs, request.calibration, request.allowances, request.ends, budget)
-    targets = tuple(plan_target(network, goal, terms) for goal in destinations)
+    terms = Terms(
+        recipe=recipe,
+        photographs=photographs,
+        calibration=request.calibration,
+        allowances=request.allowances,
+        ends=request.ends,
+        budget=budget,
+        inference_ms=inference_time(network.graph),
+    )
+    targets = plan_targets(network, destinations, terms)
     return Plan(PLAN_SCHEMA, __version__, network.network, targets, (*blockers, *network.blockers))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import onnx_ir as ir
@@ -22,11 +23,10 @@ from depthdeploy.core.plan import (
 )
 from depthdeploy.core.recipe import Recipe
 from depthdeploy.core.support import Allowances, Rejection, Support
-from depthdeploy.core.target import TimedTarget
+from depthdeploy.core.target import GraphPass, TimedTarget
 from depthdeploy.errors import LatencyError, ToolchainMissing
 from depthdeploy.estimate import estimate
-from depthdeploy.graph.handover import lowered
-from depthdeploy.graph.legalize import make_legal
+from depthdeploy.graph.legalize import judge, rewrite
 from depthdeploy.graph.memory import constants_of, largest_live_set
 from depthdeploy.graph.support import refusal
 from depthdeploy.pipeline.destination import Destination
@@ -51,6 +51,7 @@ class Terms:
         allowances: of the request.
         ends: of the request.
         budget: of the request; ``None`` without one.
+        inference_ms: estimate of one FP32 inference on this machine; ``None`` when nothing is known of it.
     """
 
     recipe: Recipe
@@ -59,21 +60,50 @@ class Terms:
     allowances: Allowances
     ends: EndOptions
     budget: Budget | None
+    inference_ms: float | None
 
 
-def plan_target(blueprint: Blueprint, goal: Destination, terms: Terms) -> TargetPlan:
-    """The plan for one target; the blueprint's graph is left as it is.
+@dataclass(frozen=True, slots=True)
+class _Rewritten:
+    """A graph as every variant of a target with the same passes gets it, and the passes that changed something."""
+
+    graph: ir.Model
+    rewrites: tuple[str, ...]
+
+
+def plan_targets(blueprint: Blueprint, goals: Sequence[Destination], terms: Terms) -> tuple[TargetPlan, ...]:
+    """The plans for all targets; variants that need the same rewrites share one graph.
 
     Raises:
         UsageError: an approximation is unknown or changes nothing in this network.
     """
+    known: dict[tuple[str, tuple[GraphPass, ...]], _Rewritten] = {}
+    plans = []
+    for goal in goals:
+        passes = tuple(goal.target.lowering(goal.variant.name))
+        key = (goal.name, passes)
+        if key not in known:
+            known[key] = _rewritten(blueprint, goal, terms, passes)
+        plans.append(_plan(blueprint, goal, terms, known[key]))
+    return tuple(plans)
+
+
+def _rewritten(blueprint: Blueprint, goal: Destination, terms: Terms, passes: Sequence[GraphPass]) -> _Rewritten:
     asked = terms.allowances
     opened = open_graph(blueprint.graph.clone(), blueprint.network.input, goal, terms.ends, asked.approximate)
-    graph = opened.graph
-    made = make_legal(graph, goal.target, goal.variant.name, of_the_graph(asked))
-    made = replace(made, approximations=asked.approximate)
-    able = goal.target.capabilities
-    given = lowered(graph, able.opsets(goal.variant.name)[1]).graph
+    return _Rewritten(opened.graph, rewrite(opened.graph, passes, of_the_graph(asked).approximate))
+
+
+def _plan(blueprint: Blueprint, goal: Destination, terms: Terms, rewritten: _Rewritten) -> TargetPlan:
+    """The plan for one target; the graph is left as it is."""
+    graph, able = rewritten.graph, goal.target.capabilities
+    made = judge(
+        graph,
+        goal.target,
+        goal.variant.name,
+        rewrites=rewritten.rewrites,
+        approximations=terms.allowances.approximate,
+    )
     toolchain = _toolchain(goal)
     latency = _latency(graph, goal, terms.budget)
     budget_ms = terms.budget.ms if terms.budget is not None else None
@@ -88,7 +118,7 @@ def plan_target(blueprint: Blueprint, goal: Destination, terms: Terms) -> Target
         variant=goal.variant.name,
         title=goal.variant.title,
         precision=goal.precision,
-        operators=_operators(blueprint, given, made.support),
+        operators=_operators(blueprint, made.given, made.support),
         stages=(blueprint.network.size, graph_size("legalize", graph)),
         legal=legalization(made, able, opset=made.handover),
         refusals=made.support.rejections,
@@ -101,7 +131,7 @@ def plan_target(blueprint: Blueprint, goal: Destination, terms: Terms) -> Target
         toolchain=toolchain,
         latency=latency,
         budget=budget,
-        seconds=compile_time(blueprint.graph, goal, terms.recipe, terms.photographs),
+        seconds=compile_time(terms.inference_ms, goal, terms.recipe, terms.photographs),
         blockers=blockers,
     )
 

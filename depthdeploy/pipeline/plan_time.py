@@ -21,14 +21,25 @@ _EMULATED = 2.5
 _BESIDE = 120
 
 
-def compile_time(graph: ir.Model, goal: Destination, recipe: Recipe, photographs: Photographs | None) -> str:
-    """The time in words, with what it rests on; what learns is bounded by ``--time-budget`` alone."""
+def inference_time(graph: ir.Model) -> float | None:
+    """Milliseconds of one FP32 inference on this machine, as an estimate; ``None`` when nothing is known of it."""
     host = _host_performance()
-    if photographs is None or host is None:
-        return "not estimated"
     try:
-        ms = estimate(graph, host, "fp32").ms
+        return None if host is None else estimate(graph, host, "fp32").ms
     except ModelError:  # a shape is not static, which is refused by name
+        return None
+
+
+def compile_time(ms: float | None, goal: Destination, recipe: Recipe, photographs: Photographs | None) -> str:
+    """The time in words, with what it rests on; what learns is bounded by ``--time-budget`` alone.
+
+    Args:
+        ms: of one FP32 inference here.
+        goal: where the network would go.
+        recipe: how it would be quantized.
+        photographs: what would calibrate and evaluate.
+    """
+    if photographs is None or ms is None:
         return "not estimated"
     inferences = _inferences(goal, recipe, photographs)
     learning = goal.scheme is not None and algorithms.learns(recipe)
