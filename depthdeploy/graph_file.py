@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from depthdeploy.core.digest import sha256_bytes, sha256_file
 from depthdeploy.errors import ModelError, StorageError
+from depthdeploy.proto_structure import check_structure
 from depthdeploy.proto_tensors import check_tensors, check_text
 
 #: Above this the tensors go to a file of their own: protobuf ends at 2 GiB.
@@ -71,12 +72,14 @@ def _kind(data: bytes) -> str:
 
 
 def read_graph(path: Path) -> ir.Model:
-    """The graph in a file; tensors that lie beside it are read when they are asked for.
+    """The graph in a file, its nodes in order; tensors that lie beside it are read when they are asked for.
 
     Raises:
-        ModelError: the file is missing, cannot be read, or is no ONNX graph.
+        ModelError: the file is missing, cannot be read, or is no ONNX graph; a value has two origins or none, or nodes
+            depend on themselves.
     """
     proto = read_proto(path)
+    check_structure(proto, path)
     try:
         model = ir.from_proto(proto)
         ir.external_data.set_base_dir(model.graph, path.parent)

@@ -8,10 +8,11 @@ import onnx
 import onnx.inliner
 
 from depthdeploy.errors import ModelError
-from depthdeploy.frontend.foreign_structure import check_ends, check_operators, check_structure, check_versions
+from depthdeploy.frontend.foreign_structure import check_ends, check_operators, check_versions
 from depthdeploy.frontend.foreign_tensors import check_finite, load_external
 from depthdeploy.frontend.opset import opset_of
 from depthdeploy.graph_file import read_proto
+from depthdeploy.proto_structure import check_structure
 
 
 def open_onnx(path: Path) -> onnx.ModelProto:

@@ -8,7 +8,9 @@ import numpy as np
 import onnx
 from onnx.numpy_helper import to_array
 
+from depthdeploy.core.digest import sha256_bytes, sha256_file
 from depthdeploy.errors import ModelError
+from depthdeploy.graph_file import read_proto
 from depthdeploy.proto_tensors import byte_count, called, every_graph, every_tensor
 
 #: Protobuf's own end: a graph is handed to ONNX in one message, weights included.
@@ -16,6 +18,24 @@ LARGEST = 2**31 - 1
 
 #: Layers in whose weights infinity has no meaning; elsewhere it masks.
 _LAYERS = ("BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def digest_with_external(path: Path) -> str:
+    """The SHA-256 of a graph's file; with that of every file beside it that holds its constants, where there are any.
+
+    Files that are missing, or are none, are left to :func:`load_external`, which names them.
+
+    Raises:
+        ModelError: the graph or a file beside it cannot be read, or it is no ONNX graph.
+    """
+    tensors = (tensor for _, tensor in every_tensor(read_proto(path)))
+    entries = (entry for tensor in tensors for entry in tensor.external_data if entry.key == "location")
+    beside = sorted({entry.value for entry in entries})
+    digests = [
+        sha256_file(path),
+        *(sha256_file(path.parent / name) for name in beside if (path.parent / name).is_file()),
+    ]
+    return digests[0] if not beside else sha256_bytes("".join(digests).encode())
 
 
 def load_external(model: onnx.ModelProto, path: Path) -> None:

@@ -11,12 +11,13 @@ import numpy as np
 
 from depthdeploy import registry
 from depthdeploy.core.depth import InputContract
-from depthdeploy.core.digest import digest_of, sha256_file
+from depthdeploy.core.digest import digest_of
 from depthdeploy.core.model import ModelCard, NetworkPlugin, OnnxModel, WeightsFormat
 from depthdeploy.core.progress import Progress
 from depthdeploy.core.request import DEFAULT_MODEL, CompileRequest, InputOptions
 from depthdeploy.errors import ModelError, UsageError
 from depthdeploy.frontend.foreign import import_onnx
+from depthdeploy.frontend.foreign_tensors import digest_with_external
 from depthdeploy.frontend.parity import check_parity
 from depthdeploy.frontend.weights import LocatedWeights, locate_weights
 from depthdeploy.inference import OnnxSession
@@ -100,7 +101,7 @@ def export(run: Run, request: CompileRequest, photographs: Photographs, *, cache
 def _import_foreign(run: Run, request: CompileRequest, path: Path) -> Exported:
     if request.weights is not None:
         raise UsageError("--weights belongs to --model; an ONNX file holds its own.", "Leave --weights out.")
-    digest = sha256_file(path)
+    digest = digest_with_external(path)
 
     def make(folder: Path, _: Progress) -> Exported:
         imported = import_onnx(

@@ -224,6 +224,13 @@ def test_inspecting_a_bad_graph_gives_a_summary_or_a_refusal(edit: Edit, tmp_pat
     assert any("foreign.onnx" in text or "ONNX, IR version" in text for row in rows for text in row)
 
 
+@pytest.mark.parametrize("edit", [cycle, own_cycle, undefined_input], ids=lambda edit: edit.__name__)
+def test_inspecting_names_the_node_that_breaks_the_structure(edit: Edit, tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as refused:
+        inspect_onnx(saved(edit, tmp_path))
+    assert all(text in refused.value.what for text in BAD[edit]), refused.value.what
+
+
 @pytest.mark.parametrize("edit", [cycle, undefined_input, nan_weight, unknown_operator])
 def test_the_command_line_says_it_in_one_paragraph(
     edit: Edit, tmp_path: Path, capsys: pytest.CaptureFixture[str]

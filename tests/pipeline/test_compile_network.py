@@ -112,6 +112,25 @@ def test_an_identical_run_computes_nothing(network: Path, photos: Path, tmp_path
     ]
 
 
+def test_weights_beside_the_graph_are_part_of_it(photos: Path, tmp_path: Path) -> None:
+    """The .onnx file stays the same byte for byte; what it computes does not."""
+    path, model = tmp_path / "beside.onnx", residual_block()
+    weights = onnx.numpy_helper.to_array(model.graph.initializer[0])
+    graphs = set()
+    for factor in (1.0, 2.0):
+        changed = onnx.ModelProto.FromString(model.SerializeToString())
+        changed.graph.initializer[0].CopyFrom(
+            onnx.numpy_helper.from_array(weights * np.float32(factor), changed.graph.initializer[0].name)
+        )
+        (tmp_path / "weights.bin").unlink(missing_ok=True)
+        onnx.save(changed, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+        graphs.add(path.read_bytes())
+        told = Recorder()
+        depthdeploy.compile(_request(path, photos, tmp_path, ["onnxruntime:cpu-avx2"], until="canonicalize"), told)
+        assert told.fresh() == ["export", "canonicalize"], f"factor {factor}"
+    assert len(graphs) == 1
+
+
 def test_targets_with_equal_graphs_share_what_is_costly(network: Path, photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     told = Recorder()
