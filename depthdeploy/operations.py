@@ -25,6 +25,8 @@ def macs_of(node: ir.Node) -> int:
     """
     if node.domain != "" or node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
         return 0
+    if len(node.inputs) < 2 or not node.outputs:
+        raise ModelError(f"{node.name or node.op_type} ({node.op_type}) lacks an input.", "Export the network anew.")
     first, second, result = (_static_shape(value) for value in (node.inputs[0], node.inputs[1], node.outputs[0]))
     if first is None or second is None or result is None:
         raise ModelError(

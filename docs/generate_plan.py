@@ -35,8 +35,8 @@ What `depthdeploy plan --model MODEL --target TARGET` says of the zoo on every c
 `docs/generate_plan.py` from the packaged outlines: no weights, no vendor's SDK.
 
 Rules come from the vendors' documents and code, each with its source in the target's `capabilities.toml`; the last
-column counts how much of what is said of a network rests on second-hand or contradicted sources. Latencies are
-[estimates](latency-estimates.md), with the interval of their error, and were measured on no chip.
+column counts the nodes of which what is said, acceptance too, rests on second-hand or contradicted sources.
+Latencies are [estimates](latency-estimates.md), with the interval of their error, and were measured on no chip.
 """
 
 
@@ -95,7 +95,7 @@ def _row(target: TargetPlan) -> tuple[str, ...]:
         f"{target.quantization.handover}, opset {legal.opset}",
         target.quantization.quantizer,
         "-" if latency is None else f"{latency.ms:.3g} ms ({latency.lower_ms:.3g} to {latency.upper_ms:.3g})",
-        f"{target.uncertain}" if target.uncertain else "-",
+        f"{legal.uncertain_nodes} nodes" if legal.uncertain_nodes else "-",
     )
 
 

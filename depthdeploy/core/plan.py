@@ -221,7 +221,6 @@ class TargetPlan:
         refusals: every refusal, as values.
         fallbacks: why nodes run on the host's processor, as values.
         slow: why nodes run on a slower unit of the chip, as values.
-        uncertain: how many of the rules that the graph touches are second-hand or contradicted.
         memory: expected; ``None`` where the graph is refused for its shapes.
         quantization: who quantizes, and how.
         calibration: whether there are enough photographs.
@@ -242,7 +241,6 @@ class TargetPlan:
     refusals: tuple[Rejection, ...]
     fallbacks: tuple[Rejection, ...]
     slow: tuple[Rejection, ...]
-    uncertain: int
     memory: MemoryPlan | None
     quantization: QuantizationPlan
     calibration: CalibrationPlan | None

@@ -123,6 +123,7 @@ class LegalizationRecord:
         fallback_macs: their multiply-accumulate operations as a share of all, 0..1.
         fallbacks: which, and why, in words.
         slow: nodes that run on a slower unit of the chip, and why, in words.
+        uncertain_nodes: nodes of which what is said, acceptance too, rests on second-hand or contradicted sources.
     """
 
     nodes: int
@@ -134,6 +135,7 @@ class LegalizationRecord:
     fallback_macs: float
     fallbacks: tuple[str, ...]
     slow: tuple[str, ...]
+    uncertain_nodes: int
 
 
 @dataclass(frozen=True, slots=True)

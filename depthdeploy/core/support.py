@@ -114,6 +114,7 @@ class Support:
         slow: what runs on a slower unit of the chip.
         fallback_nodes: how many nodes run on the host's processor.
         fallback_macs: their multiply-accumulate operations as a share of all, 0..1.
+        uncertain_nodes: nodes of which what is said, acceptance too, rests on second-hand or contradicted sources.
     """
 
     rejections: tuple[Rejection, ...]
@@ -122,6 +123,7 @@ class Support:
     slow: tuple[Rejection, ...] = ()
     fallback_nodes: int = 0
     fallback_macs: float = 0.0
+    uncertain_nodes: int = 0
 
     def __bool__(self) -> bool:
         return not self.rejections

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -49,6 +49,11 @@ class _Judge:
         for value in node.outputs:
             if value.name and static_shape(value) is None:
                 yield _dynamic(_name(node), node.op_type, value)
+
+    def doubtful(self, node: ir.Node, complaints: Sequence[Rejection]) -> bool:
+        """Whether what is said of a node, acceptance too, rests on uncertain sources."""
+        rule = self.rules.get(node.op_type)
+        return (rule is not None and rule.uncertain) or any(one.uncertain for one in complaints)
 
     def _unlisted(self, node: ir.Node) -> Rejection:
         operator = node.op_type if node.domain in _ONNX else f"{node.domain}.{node.op_type}"
@@ -111,13 +116,14 @@ def check_support(model: OnnxModel | ir.Model, capabilities: Capabilities, varia
     graph = model if isinstance(model, ir.Model) else read_graph(model.path)
     judge = _Judge(capabilities, variant, opset_of(graph), capabilities.rules(variant))
     said = [*_opset(judge), *_inputs(graph)]
-    nodes, macs, on_host = 0, 0, {}
+    nodes, macs, uncertain, on_host = 0, 0, 0, {}
     for node in graph.graph.all_nodes():
         nodes += 1
         work = _work(node)
         macs += work
         complaints = list(judge.complaints(node))
         said.extend(complaints)
+        uncertain += judge.doubtful(node, complaints)
         if any(one.effect is Effect.FALLBACK for one in complaints):
             on_host[_name(node)] = work
     hosted = bool(capabilities.host)
@@ -128,6 +134,7 @@ def check_support(model: OnnxModel | ir.Model, capabilities: Capabilities, varia
         slow=tuple(one for one in said if one.effect is Effect.SLOW),
         fallback_nodes=len(on_host) if hosted else 0,
         fallback_macs=sum(on_host.values()) / macs if hosted and macs else 0.0,
+        uncertain_nodes=uncertain,
     )
 
 
@@ -192,7 +199,7 @@ def _opset(judge: _Judge) -> Iterator[Rejection]:
             "opset",
             f"{judge.able.title} reads ONNX opset {oldest} to {newest}",
             str(judge.version),
-            "Convert it with onnx.version_converter, or export it at an opset of that range.",
+            f"Export it at opset {oldest} or later.",
         )
 
 

@@ -27,4 +27,5 @@ def legalization(made: LegalModel | Legalized, able: Capabilities, *, opset: int
         fallback_macs=support.fallback_macs,
         fallbacks=tuple(str(one) for one in support.fallbacks),
         slow=tuple(str(one) for one in support.slow),
+        uncertain_nodes=support.uncertain_nodes,
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from depthdeploy import registry
 from depthdeploy.core.depth import InputContract
@@ -26,6 +28,8 @@ from depthdeploy.pipeline.run import Run
 
 #: Photographs on which the exported graph is compared with PyTorch, and a rewritten one with its original.
 PARITY_PHOTOGRAPHS = 2
+
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 #: A rewrite may differ from its original by float rounding, as a share of the output's range.
 SAME_FUNCTION = 1e-3
@@ -231,7 +235,7 @@ def canonicalize(run: Run, exported: Exported, photographs: Photographs) -> Netw
     def make(folder: Path, _: Progress) -> Network:
         result = canonicalize_file(exported.model, folder / "model.onnx")
         counted = count(result.model)
-        _require_same(run, exported.model, result.model, photographs)
+        require_same(run.reference(exported.model).predict, exported.model, result.model, photographs)
         return Network(exported, result.model, tuple(result.applied), counted.parameters, counted.macs)
 
     def describe(network: Network) -> tuple[int, str]:
@@ -244,17 +248,27 @@ def canonicalize(run: Run, exported: Exported, photographs: Photographs) -> Netw
     return run.stage("canonicalize", Network, depends=depends, make=make, describe=describe)
 
 
-def _require_same(run: Run, before: OnnxModel, after: OnnxModel, photographs: Photographs) -> None:
-    """Both graphs on one photograph; equal files need no proof."""
-    if before.sha256 == after.sha256:
+def require_same(before: Predict, original: OnnxModel, rewritten: OnnxModel, photographs: Photographs) -> None:
+    """Compare a rewritten graph with its original on one photograph; equal files need no proof.
+
+    Args:
+        before: predicts as the original does.
+        original: the graph before.
+        rewritten: the graph after, with the same input.
+        photographs: the first that calibrates is taken.
+
+    Raises:
+        ModelError: they differ by more than float rounding.
+    """
+    if original.sha256 == rewritten.sha256:
         return
-    reference, rewritten = run.reference(before), OnnxSession(after.path)
-    for tensor in tensors(photographs.calibration, before.contract, count=1):
-        wanted, found = reference.predict(tensor), rewritten.predict(tensor)
+    after = OnnxSession(rewritten.path)
+    for tensor in tensors(photographs.calibration, original.contract, count=1):
+        wanted, found = before(tensor), after.predict(tensor)
         span = float(wanted.max() - wanted.min()) or 1.0
         difference = float(np.abs(wanted - found).max()) / span
         if not difference <= SAME_FUNCTION:
             raise ModelError(
-                f"A graph pass changed the function of {before.name} by {difference:.2e} of its output range.",
-                "This is a fault of depthdeploy: report it with the file.",
+                f"A graph pass changed the function of {original.name} by {difference:.2e} of its output range.",
+                "This is a fault of depthdeploy or of the target's plug-in: report it with the file.",
             )

@@ -22,7 +22,7 @@ from depthdeploy.core.plan import (
     ToolchainPlan,
 )
 from depthdeploy.core.recipe import Recipe
-from depthdeploy.core.support import Allowances, Rejection, Support
+from depthdeploy.core.support import Allowances, Support
 from depthdeploy.core.target import GraphPass, TimedTarget
 from depthdeploy.errors import LatencyError, ToolchainMissing
 from depthdeploy.estimate import estimate
@@ -124,7 +124,6 @@ def _plan(blueprint: Blueprint, goal: Destination, terms: Terms, rewritten: _Rew
         refusals=made.support.rejections,
         fallbacks=made.support.fallbacks,
         slow=made.support.slow,
-        uncertain=sum(one.uncertain for one in _said(made.support)),
         memory=_memory(graph, goal.precision),
         quantization=_quantization(goal, terms.recipe),
         calibration=_calibration(goal, terms),
@@ -134,10 +133,6 @@ def _plan(blueprint: Blueprint, goal: Destination, terms: Terms, rewritten: _Rew
         seconds=compile_time(terms.inference_ms, goal, terms.recipe, terms.photographs),
         blockers=blockers,
     )
-
-
-def _said(support: Support) -> tuple[Rejection, ...]:
-    return (*support.rejections, *support.fallbacks, *support.slow)
 
 
 def _graph_blockers(support: Support, goal: Destination, terms: Terms) -> list[Blocker]:

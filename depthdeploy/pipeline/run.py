@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 #: The version of each stage's code: raised when the same inputs would give another result.
 VERSIONS = {
-    "export": 1,
-    "canonicalize": 1,
-    "legalize": 1,
-    "calibrate": 3,
-    "quantize": 2,
-    "emulate": 1,
-    "compile": 1,
-    "evaluate": 1,
+    "export": 2,
+    "canonicalize": 2,
+    "legalize": 2,
+    "calibrate": 4,
+    "quantize": 3,
+    "emulate": 2,
+    "compile": 2,
+    "evaluate": 2,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,6 @@ from depthdeploy.pipeline.reference import Reference
 
 #: Photographs kept with their maps, over all sets.
 GALLERY = 6
-
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class _Counted:

@@ -86,7 +86,7 @@ def _compile_for(run: Run, inputs: Inputs, goal: Destination) -> TargetResult:
     """The stages of one target."""
     request, network, photographs = inputs.request, inputs.network, inputs.photographs
     nothing = TargetResult(str(goal), None, None, None)
-    legal = target.legalize(run, network, goal, request.allowances, request.ends)
+    legal = target.legalize(run, network, photographs, goal, allowances=request.allowances, options=request.ends)
     wanted = request.ends.shaped(network.model.contract)
     approximated = target.approximate(run, network, legal, photographs) if _reaches(request, "emulate") else ()
     if goal.scheme is None or not _reaches(request, "calibrate"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,15 @@ from depthdeploy.core.metrics import Evaluation, Evidence, Latency
 from depthdeploy.core.model import CompiledArtifact, LegalModel, QuantizedModel
 from depthdeploy.core.progress import Progress
 from depthdeploy.core.support import Allowances
+from depthdeploy.core.target import GraphPass
 from depthdeploy.graph.legalize import legalize as make_legal
 from depthdeploy.imaging.preprocess import preprocess
+from depthdeploy.inference import OnnxSession
 from depthdeploy.pipeline import scoring
 from depthdeploy.pipeline.destination import Destination
 from depthdeploy.pipeline.ends import of_the_graph, open_ends, require_door
 from depthdeploy.pipeline.handover import in_opset
-from depthdeploy.pipeline.model_stages import Network, versions_of
+from depthdeploy.pipeline.model_stages import Network, require_same, versions_of
 from depthdeploy.pipeline.photographs import Photographs
 from depthdeploy.pipeline.reference import Reference
 from depthdeploy.pipeline.run import Run
@@ -69,10 +71,21 @@ class Evaluated:
     remarks: tuple[str, ...]
 
 
-def legalize(run: Run, network: Network, goal: Destination, allowances: Allowances, options: EndOptions) -> LegalModel:
+def legalize(
+    run: Run,
+    network: Network,
+    photographs: Photographs,
+    goal: Destination,
+    *,
+    allowances: Allowances,
+    options: EndOptions,
+) -> LegalModel:
     """The graph that the target accepts whole: the accelerator's part of the network, its input opened.
 
+    The target's rewrites are proven on a photograph to keep the function, unless it was asked to be changed.
+
     Raises:
+        ModelError: a pass changed the function; this is a fault of the target's plug-in, and named as one.
         UnsupportedGraph: every refused node, with rule and remedy.
         UsageError: an approximation is unknown, or changes nothing; the network cannot be cut as was asked.
     """
@@ -81,20 +94,29 @@ def legalize(run: Run, network: Network, goal: Destination, allowances: Allowanc
         opened = open_ends(network.model, goal, options, allowances.approximate, folder)
         inner = of_the_graph(allowances)
         legal = make_legal(opened, goal.target, goal.variant.name, folder / "model.onnx", inner)
+        if not inner.approximate:
+            reference = run.reference(network.exported.model)
+            before = reference.predict if opened.meaning == network.model.meaning else OnnxSession(opened.path).predict
+            require_same(before, opened, legal.model, photographs)
         require_door(legal.model, goal, options.shaped(network.model.contract), allowances)
         return replace(legal, approximations=allowances.approximate)
 
-    rewrites = [rewrite.name for rewrite in goal.target.lowering(goal.variant.name)]
     depends = (
         network.model.meaning,
         goal.target.capabilities,
         goal.variant.name,
-        rewrites,
+        [_settings(rewrite) for rewrite in goal.target.lowering(goal.variant.name)],
         allowances,
         options,
         versions_of("depthdeploy"),
     )
     return run.stage("legalize", LegalModel, depends=depends, make=make, describe=_describe_legal)
+
+
+def _settings(rewrite: GraphPass) -> object:
+    """A pass with the values of its fields: the same one with another limit gives another graph."""
+    own = rewrite if is_dataclass(rewrite) and not isinstance(rewrite, type) else rewrite.name
+    return type(rewrite).__qualname__, own
 
 
 def _describe_legal(legal: LegalModel) -> tuple[None, str]:
@@ -111,6 +133,8 @@ def _describe_legal(legal: LegalModel) -> tuple[None, str]:
         parts.append(f"{support.fallback_nodes} on the host")
     if support.slow:
         parts.append(f"{len({one.node for one in support.slow})} on a slower unit")
+    if support.uncertain_nodes:
+        parts.append(f"{support.uncertain_nodes} by uncertain rules")
     return None, "; ".join(parts)
 
 

@@ -75,6 +75,8 @@ def legalization_table(report: Report) -> Table:
     if legal.host:
         share = f"{legal.fallback_nodes:,} nodes, {100 * legal.fallback_macs:.2f} % of the MACs"
         rows.append((f"on {legal.host}", share if legal.fallback_nodes else "nothing"))
+    if legal.uncertain_nodes:
+        rows.append(("by uncertain rules", f"{legal.uncertain_nodes:,} of {legal.nodes:,} nodes"))
     notes = (*(f"On the host: {one}" for one in legal.fallbacks), *(f"Slower: {one}" for one in legal.slow))
     return Table("Legal graph", ("", ""), tuple(rows), notes)
 

@@ -32,7 +32,18 @@ def network_table(plan: Plan) -> Table:
 
 def summary_table(plan: Plan) -> Table:
     """One row a target."""
-    columns = ("target", "graph", "rewritten by", "slower unit", "host", "weights", "estimate", "SDK", "verdict")
+    columns = (
+        "target",
+        "graph",
+        "rewritten by",
+        "slower unit",
+        "host",
+        "uncertain",
+        "weights",
+        "estimate",
+        "SDK",
+        "verdict",
+    )
     return Table("Targets", columns, tuple(_summary(target) for target in plan.targets))
 
 
@@ -46,6 +57,7 @@ def _summary(target: TargetPlan) -> tuple[str, ...]:
         f"{len(legal.rewrites)} passes" if legal.rewrites else "-",
         f"{slow} nodes" if slow else "-",
         f"{legal.fallback_nodes} nodes" if legal.fallback_nodes else "-",
+        f"{legal.uncertain_nodes} nodes" if legal.uncertain_nodes else "-",
         "-" if target.memory is None else f"{target.memory.weight_bytes / 1e6:.1f} MB",
         "-" if target.latency is None else f"{target.latency.ms:.3g} ms",
         _sdk(target),
@@ -116,8 +128,8 @@ def _graph(target: TargetPlan) -> str:
     slow = sum(row.slow for row in target.operators)
     if slow:
         parts.append(f"{slow} on a slower unit")
-    if target.uncertain:
-        parts.append(f"{target.uncertain} of what is said rests on uncertain sources")
+    if legal.uncertain_nodes:
+        parts.append(f"what is said of {legal.uncertain_nodes} rests on uncertain sources")
     return "; ".join(parts)
 
 

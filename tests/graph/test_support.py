@@ -185,6 +185,16 @@ def test_a_slower_unit_is_remarked_on_and_accepted() -> None:
     assert "(uncertain)" in str(one)
 
 
+def test_acceptance_by_an_uncertain_rule_is_doubtful_too() -> None:
+    """Nobody complains of the two convolutions, and still nobody knows."""
+    toy = able(rule("Relu"), replace(rule("Conv"), uncertain=True), rule("Erf"))
+    support = check_support(graph(MIXED), toy, "only")
+    assert support
+    assert support.uncertain_nodes == 2
+    inferred = replace(toy.variants["only"], uncertain=True)
+    assert check_support(graph(MIXED), replace(toy, variants={"only": inferred}), "only").uncertain_nodes == 4
+
+
 def test_conditions_of_every_node() -> None:
     batch = Constraint("max-dimension", {"limit": 3})
     refused = check_support(graph(MIXED), able(*(rule(name) for name in ("Relu", "Conv", "Erf")),

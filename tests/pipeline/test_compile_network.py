@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from PIL import Image
 
@@ -17,6 +19,7 @@ from depthdeploy.core.report import StageRecord
 from depthdeploy.core.request import CompileRequest, Drop
 from depthdeploy.errors import AccuracyError, CalibrationError, ModelError, StorageError, UsageError
 from depthdeploy.testing.graphs import residual_block
+from depthdeploy_onnxruntime.target import OnnxRuntimeTarget
 
 ALL = ["export", "canonicalize", "legalize", "calibrate", "quantize", "emulate", "compile", "evaluate"]
 
@@ -110,6 +113,51 @@ def test_an_identical_run_computes_nothing(network: Path, photos: Path, tmp_path
     assert [r.report.evaluations for r in first.results if r.report] == [
         r.report.evaluations for r in second.results if r.report
     ]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """A pass of a plug-in that multiplies the first layer's weights: no rewrite unless by one."""
+
+    by: float
+    name: str = "scaling"
+
+    def __call__(self, model: ir.Model) -> bool:
+        done = model.graph.name == f"scaled by {self.by}"
+        model.graph.name = f"scaled by {self.by}"
+        layer = next(node for node in model.graph if node.op_type == "Conv")
+        weight = layer.inputs[1]
+        assert weight is not None
+        tensor = weight.const_value
+        assert tensor is not None
+        if not done:
+            weight.const_value = ir.tensor(tensor.numpy() * np.float32(self.by), name=tensor.name)
+        return not done
+
+
+def lower_by(monkeypatch: pytest.MonkeyPatch, by: float) -> None:
+    monkeypatch.setattr(OnnxRuntimeTarget, "lowering", lambda *_: (Scaling(by),))
+
+
+def test_a_rewrite_that_changes_the_function_is_found_out(
+    network: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower_by(monkeypatch, 1.5)
+    request = _request(network, photos, tmp_path, ["onnxruntime:cpu-avx2"], until="legalize")
+    error = depthdeploy.compile(request).error
+    assert isinstance(error, ModelError)
+    assert "changed the function" in error.what
+
+
+def test_a_rewrite_with_another_setting_is_not_taken_from_the_store(
+    network: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = _request(network, photos, tmp_path, ["onnxruntime:cpu-avx2"], until="legalize")
+    for by, fresh in ((1.0, True), (1.0, False), (1.0 + 1e-7, True)):
+        lower_by(monkeypatch, by)
+        told = Recorder()
+        assert depthdeploy.compile(request, told).error is None
+        assert ("legalize" in told.fresh()) is fresh
 
 
 def test_weights_beside_the_graph_are_part_of_it(photos: Path, tmp_path: Path) -> None:

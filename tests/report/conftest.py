@@ -186,6 +186,7 @@ def report() -> Report:
             fallback_nodes=1,
             fallback_macs=0.0125,
             fallbacks=("/out/Erf (Erf): the accelerator has no such operation, found one. Use Tanh.",),
+            uncertain_nodes=12,
             slow=("/up/Resize (Resize): scales are whole numbers, found 2.016. Use half_pixel.",),
         ),
     )
