@@ -46,6 +46,7 @@ from depthdeploy.errors import (
     UnsupportedGraph,
     UsageError,
 )
+from depthdeploy.light_half import PackagedTarget
 
 if TYPE_CHECKING:
     from depthdeploy.imaging.decode import decode_image, photograph_size
@@ -74,6 +75,7 @@ __all__ = [
     "NetworkPlugin",
     "NumberFormat",
     "OpRule",
+    "PackagedTarget",
     "Performance",
     "Photo",
     "PhotoSet",

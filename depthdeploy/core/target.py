@@ -21,8 +21,6 @@ class Handover(Enum):
 
     QDQ = "q/dq onnx"
     """Our scales and zero points as QuantizeLinear and DequantizeLinear nodes."""
-    ON_GRID = "on-grid float onnx"
-    """Float weights that lie on the grid of the vendor's own quantizer, which calibrates activations itself."""
     FLOAT = "float onnx"
     """The float network: the vendor's tool quantizes it."""
 

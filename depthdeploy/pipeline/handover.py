@@ -17,9 +17,6 @@ from depthdeploy.pipeline.model_stages import versions_of
 from depthdeploy.pipeline.run import Run
 from depthdeploy.runtime.compiler import accompany
 
-#: The form of a hand-over -> its file.
-_FILES = {Handover.QDQ: "qdq.onnx", Handover.ON_GRID: "float.onnx", Handover.FLOAT: "float.onnx"}
-
 
 def hand_over(run: Run, legal: LegalModel, quantized: QuantizedModel, goal: Destination) -> CompiledArtifact:
     """The graph in the form and the operator set that the vendor's compiler reads.
@@ -31,8 +28,9 @@ def hand_over(run: Run, legal: LegalModel, quantized: QuantizedModel, goal: Dest
     """
     able = goal.target.capabilities
     contract = quantized.model.contract
-    given = quantized.model if able.handover is Handover.QDQ else finished(run, legal.model, contract)
-    name = _FILES[able.handover] if quantized.plan is not None else "float.onnx"
+    scaled = able.handover is Handover.QDQ
+    given = quantized.model if scaled else finished(run, legal.model, contract)
+    name = "qdq.onnx" if scaled and quantized.plan is not None else "float.onnx"
 
     def make(folder: Path, _: Progress) -> CompiledArtifact:
         place = folder / "artifact"

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
 from typing import Final
 
-from depthdeploy.plugin import Capabilities, GraphPass, Performance, load_capabilities, load_performance
+from depthdeploy.plugin import GraphPass, PackagedTarget
 
 #: Board -> ``march`` (D-Robotics' documentation of RDK S and RDK X5).
 MARCHES: Final = {"rdk-s100": "nash-e", "rdk-s100p": "nash-m", "rdk-s600": "nash-p", "rdk-x5": "bayes-e"}
 
 
-class HorizonTarget:
+class HorizonTarget(PackagedTarget):
     """The BPU of D-Robotics' RDK boards by OpenExplorer."""
-
-    @cached_property
-    def capabilities(self) -> Capabilities:
-        """The data of ``capabilities.toml``."""
-        return load_capabilities(Path(__file__).with_name("capabilities.toml"))
-
-    @cached_property
-    def performance(self) -> Mapping[str, Performance]:
-        """The data of ``performance.toml``."""
-        return load_performance(Path(__file__).with_name("performance.toml"))
 
     def default_variant(self) -> str:
         """The commonest board of the series that OpenExplorer 3 serves, RDK S100."""

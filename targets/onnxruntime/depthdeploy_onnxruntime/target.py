@@ -3,32 +3,13 @@ r"""The light half of ONNX\ Runtime: importing it imports no SDK."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
 
-from depthdeploy.plugin import (
-    Capabilities,
-    GraphPass,
-    Performance,
-    load_capabilities,
-    load_performance,
-    variant_for_this_cpu,
-)
+from depthdeploy.plugin import GraphPass, PackagedTarget, variant_for_this_cpu
 from depthdeploy_onnxruntime.lowering import PASSES
 
 
-class OnnxRuntimeTarget:
+class OnnxRuntimeTarget(PackagedTarget):
     r"""ONNX\ Runtime on the CPU, by the integer instructions of the processor that will run the artifact."""
-
-    @cached_property
-    def capabilities(self) -> Capabilities:
-        """The data of ``capabilities.toml``."""
-        return load_capabilities(Path(__file__).with_name("capabilities.toml"))
-
-    @cached_property
-    def performance(self) -> Mapping[str, Performance]:
-        """The data of ``performance.toml``."""
-        return load_performance(Path(__file__).with_name("performance.toml"))
 
     def default_variant(self) -> str:
         """The variant for this machine's processor.

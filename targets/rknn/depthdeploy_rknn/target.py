@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
 
-from depthdeploy.plugin import Capabilities, GraphPass, Performance, load_capabilities, load_performance
+from depthdeploy.plugin import GraphPass, PackagedTarget
 
 
-class RknnTarget:
+class RknnTarget(PackagedTarget):
     """Rockchip's NPUs by RKNN-Toolkit2."""
-
-    @cached_property
-    def capabilities(self) -> Capabilities:
-        """The data of ``capabilities.toml``."""
-        return load_capabilities(Path(__file__).with_name("capabilities.toml"))
-
-    @cached_property
-    def performance(self) -> Mapping[str, Performance]:
-        """The data of ``performance.toml``."""
-        return load_performance(Path(__file__).with_name("performance.toml"))
 
     def default_variant(self) -> str:
         """The commonest chip, RK3588."""
