@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from depthdeploy import registry
-from depthdeploy.core.listing import Check, DatasetListing, TargetListing, VariantListing
+from depthdeploy.core.listing import Check, DatasetListing, OperatorListing, TargetListing, VariantListing
 from depthdeploy.core.model import ModelCard
 from depthdeploy.core.progress import Listener, Silence
 from depthdeploy.core.recipe import Recipe
@@ -86,8 +86,37 @@ def targets() -> tuple[TargetListing, ...]:
     for name in registry.targets:
         able = registry.targets[name].capabilities
         variants = tuple(VariantListing(v.name, v.title, v.precisions) for v in able.variants.values())
-        listed.append(TargetListing(name, able.title, able.sdk, installed(able.sdk), able.artifact, variants))
+        listed.append(
+            TargetListing(name, able.title, able.sdk, installed(able.sdk), bool(able.driver), able.artifact, variants)
+        )
     return tuple(listed)
+
+
+def operators(target: str) -> tuple[OperatorListing, ...]:
+    """What a chip runs of ONNX, and under which conditions.
+
+    Args:
+        target: as after ``--target``: ``openvino:npu-4000``, ``hailo8``.
+
+    Raises:
+        UsageError: there is no such target or variant; near names are suggested.
+    """
+    from depthdeploy.graph.constraints import conditions
+    from depthdeploy.pipeline.destination import resolve
+
+    (goal,) = resolve(CompileRequest(targets=(target,)))
+    rules = goal.target.capabilities.rules(goal.variant.name)
+    return tuple(
+        OperatorListing(
+            operator=name,
+            runs="host" if rule.on_host else "accelerator",
+            conditions=conditions(rule),
+            uncertain=rule.uncertain,
+            remedy=rule.remedy,
+            source=rule.source,
+        )
+        for name, rule in sorted(rules.items())
+    )
 
 
 def calibrations() -> tuple[DatasetListing, ...]:

@@ -9,7 +9,8 @@ import typer
 
 from depthdeploy.core.depth import ColorOrder, DepthKind, Interpolation, Layout, ResizeRule
 from depthdeploy.core.ends import TailRule, Taken
-from depthdeploy.core.request import DEFAULT_MODEL, InputOptions
+from depthdeploy.core.request import DEFAULT_MODEL, InputOptions, parse_fallback
+from depthdeploy.core.support import Allowances
 from depthdeploy.errors import UsageError
 
 NETWORK = "Network"
@@ -184,6 +185,15 @@ Cache = Annotated[
 def names(listed: list[str]) -> tuple[str, ...]:
     """Names that are repeated or separated by commas."""
     return tuple(name for part in listed for name in part.split(",") if name)
+
+
+def allowances(approximate: list[str], allow_fallback: str | None) -> Allowances:
+    """What is conceded of the graph.
+
+    Raises:
+        UsageError: the limit on what runs on the host has another form.
+    """
+    return Allowances(tuple(approximate), parse_fallback(allow_fallback) if allow_fallback else None)
 
 
 def input_options(

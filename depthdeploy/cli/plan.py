@@ -15,8 +15,7 @@ from depthdeploy.cli.output import AS_JSON, show_json, show_table
 from depthdeploy.core.ends import EndOptions, Taken
 from depthdeploy.core.plan import Budget, Plan, TargetPlan
 from depthdeploy.core.progress import Silence
-from depthdeploy.core.request import DEFAULT_RECIPE, CompileRequest, parse_fallback, parse_size
-from depthdeploy.core.support import Allowances
+from depthdeploy.core.request import DEFAULT_RECIPE, CompileRequest, parse_size
 from depthdeploy.errors import StorageError, UsageError
 from depthdeploy.report import plan_tables
 from depthdeploy.report.tables import Table
@@ -105,7 +104,7 @@ def plan_command(
         evaluation_count=eval_count,
         data_root=data_root,
         seed=seed,
-        allowances=Allowances(tuple(approximate), parse_fallback(allow_fallback) if allow_fallback else None),
+        allowances=options.allowances(approximate, allow_fallback),
         ends=EndOptions(takes, input_layout, input_color, host_tail, cut_at),
         cache=cache,
     )

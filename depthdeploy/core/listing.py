@@ -21,6 +21,7 @@ class TargetListing:
         title: for people.
         sdk: the distribution that its driver needs.
         sdk_version: the installed version, empty when it is not installed.
+        driven: whether this version of depthdeploy drives it.
         artifact: the suffix of the file that a runtime opens.
         variants: its chips or instruction sets.
     """
@@ -29,8 +30,30 @@ class TargetListing:
     title: str
     sdk: str
     sdk_version: str
+    driven: bool
     artifact: str
     variants: tuple[VariantListing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorListing:
+    """One operator that a chip runs.
+
+    Attributes:
+        operator: the ONNX operator; ``*`` for what holds for every node.
+        runs: ``accelerator``, or ``host`` where only the host's processor has it.
+        conditions: what is asked of a node, in words.
+        uncertain: whether the source is second-hand or contradicted.
+        remedy: what to do where a condition is broken.
+        source: where the vendor documents it.
+    """
+
+    operator: str
+    runs: str
+    conditions: tuple[str, ...]
+    uncertain: bool
+    remedy: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)

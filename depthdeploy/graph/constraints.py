@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from depthdeploy.core.support import Accepted, Constraint
+from depthdeploy.core.support import Accepted, Constraint, Effect, OpRule
 from depthdeploy.errors import PluginError
 from depthdeploy.graph.attributes import attribute
 from depthdeploy.graph.checks import axes, operands, patterns, resizes, shapes, windows
@@ -40,8 +40,33 @@ def broken(constraint: Constraint, subject: Subject) -> tuple[str, str] | None:
     found = check.finds(subject, constraint.arguments)
     if found is None:
         return None
+    return worded(constraint), found
+
+
+def worded(constraint: Constraint) -> str:
+    """A condition in words, with the attributes that it concerns.
+
+    Raises:
+        PluginError: the condition or one of its arguments is unknown.
+    """
     where = "".join(f" with {name} {_choices(values)}" for name, values in constraint.when.items())
-    return check.says(constraint.arguments) + where, found
+    return check_named(constraint).says(constraint.arguments) + where
+
+
+def conditions(rule: OpRule) -> tuple[str, ...]:
+    """All that a rule asks of a node, in words; what does not refuse says what it does.
+
+    Raises:
+        PluginError: a condition is unknown.
+    """
+    plain = [f"{name} is {_choices(values)}" for name, values in rule.attributes.items()]
+    plain += [f"values are {_choices(rule.dtypes)}"] if rule.dtypes else []
+    plain += [f"at most {rule.max_rank} dimensions"] if rule.max_rank is not None else []
+    further = (f"{worded(one)}{_ELSE[one.effect]}" for one in rule.constraints)
+    return (*(f"{words}{_ELSE[rule.effect]}" for words in plain), *further)
+
+
+_ELSE: Final = {Effect.REFUSE: "", Effect.FALLBACK: ", else on the host", Effect.SLOW: ", else slower"}
 
 
 def check_named(constraint: Constraint) -> Check:

@@ -63,7 +63,7 @@ class _Judge:
             operator=operator,
             rule=f"{self.able.title} runs {len(self.rules.keys() - {EVERY})} operators of ONNX",
             found="one that is not among them",
-            remedy=f"Write it in operators that `depthdeploy targets {self.able.target}` lists.",
+            remedy=f"Write it in operators that `depthdeploy targets {self.able.target}:{self.variant}` lists.",
             effect=effect,
         )
 

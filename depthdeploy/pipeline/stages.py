@@ -109,13 +109,17 @@ def _compile_for(run: Run, inputs: Inputs, goal: Destination) -> TargetResult:
     if not _reaches(request, "evaluate"):
         return replace(nothing, folder=artifact.folder)
     evaluated = target.evaluate(run, network, artifact, goal, photographs)
-    made = Made(approximated, quantized, emulated, artifact, evaluated)
+    return _reported(run, inputs, goal, Made(approximated, quantized, emulated, artifact, evaluated))
+
+
+def _reported(run: Run, inputs: Inputs, goal: Destination, made: Made) -> TargetResult:
+    """What was made, in the user's folder; an error where it is less than was asked for."""
     report = assemble(run, inputs, made=made, goal=goal)
-    folder = request.out / place(network, goal)
+    folder = inputs.request.out / place(inputs.network, goal)
     publish(report, made, folder)
-    error: DepthdeployError | None = over_the_limit(report.evaluations, request.max_drop, str(goal))
-    if error is None and not driven:
-        error = not_driven(goal, folder, artifact)
+    error: DepthdeployError | None = over_the_limit(report.evaluations, inputs.request.max_drop, str(goal))
+    if error is None and not goal.target.capabilities.driver:
+        error = not_driven(goal, folder, made.artifact)
     if error is not None:
         run.listener.failed(str(goal), error)
-    return TargetResult(str(goal), folder, report, error, quantized.findings)
+    return TargetResult(str(goal), folder, report, error, made.quantized.findings)

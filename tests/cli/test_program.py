@@ -178,6 +178,19 @@ def test_ctrl_c_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert "Interrupted" in _paragraph(capsys.readouterr().err)
 
 
+def test_a_chips_operators_are_listed_with_conditions_and_sources(capsys: pytest.CaptureFixture[str]) -> None:
+    """The remedy of every refusal names this command."""
+    assert run(["targets", "npu-4000", "--json"]) == 0
+    listed = {one["operator"]: one for one in json.loads(capsys.readouterr().out)}
+    assert listed["Conv"]["runs"] == "accelerator"
+    assert any(words.endswith(", else slower") for words in listed["Resize"]["conditions"])
+    assert all(one["source"] and one["remedy"] for one in listed.values())
+    assert run(["targets", "rk3566"]) == 0
+    assert "host" in capsys.readouterr().out
+    assert run(["targets", "npu-400"]) == 2
+    assert "npu-4000" in _paragraph(capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("name", ["generate_command_line", "generate_passes"])
 def test_a_page_of_reference_is_what_the_program_says(name: str) -> None:
     path = ROOT / "docs" / f"{name}.py"
