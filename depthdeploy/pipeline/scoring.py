@@ -62,6 +62,14 @@ def score(
     return tuple(results)
 
 
+def sets_of(photographs: Photographs) -> list[object]:
+    """What scores depend on and speak of: every photograph by content, name and stratum, and its labels."""
+    return [
+        (chosen.photoset.name, [(photo, chosen.photoset.labels_digest(photo)) for photo in chosen.selection.photos])
+        for chosen in photographs.evaluations
+    ]
+
+
 def _places(photographs: Photographs, chosen: Chosen) -> int:
     """Gallery places of one set: every set shows something."""
     return max(2, GALLERY // len(photographs.evaluations)) if chosen.selection.photos else 0

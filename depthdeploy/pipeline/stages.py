@@ -24,6 +24,7 @@ from depthdeploy.pipeline.assemble import Inputs, Made, assemble
 from depthdeploy.pipeline.destination import Destination, resolve
 from depthdeploy.pipeline.ends import finish_ends
 from depthdeploy.pipeline.handover import hand_over, not_driven
+from depthdeploy.pipeline.legal_stages import approximate, legalize
 from depthdeploy.pipeline.limits import over_the_limit
 from depthdeploy.pipeline.outcome import Outcome, TargetResult
 from depthdeploy.pipeline.photographs import choose
@@ -86,9 +87,9 @@ def _compile_for(run: Run, inputs: Inputs, goal: Destination) -> TargetResult:
     """The stages of one target."""
     request, network, photographs = inputs.request, inputs.network, inputs.photographs
     nothing = TargetResult(str(goal), None, None, None)
-    legal = target.legalize(run, network, photographs, goal, allowances=request.allowances, options=request.ends)
+    legal = legalize(run, network, photographs, goal, allowances=request.allowances, options=request.ends)
     wanted = request.ends.shaped(network.model.contract)
-    approximated = target.approximate(run, network, legal, photographs) if _reaches(request, "emulate") else ()
+    approximated = approximate(run, network, legal, photographs) if _reaches(request, "emulate") else ()
     if goal.scheme is None or not _reaches(request, "calibrate"):
         quantized = finish_ends(run, target.keep_float(legal, goal), wanted)
         emulated = target.Emulated((), ())
